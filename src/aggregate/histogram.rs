@@ -1,0 +1,65 @@
+//! Counting observations in fixed buckets.
+
+use crate::model::snapshot::Distribution;
+
+/// Wall times of garbage collection, in seconds: from 10 µs (a good pause) to 10 s (a mark of a
+/// very large heap).
+pub const GC_SECONDS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// Time between two cycles, in seconds; the runtime forces one after 120 s.
+pub const GC_INTERVAL_SECONDS: &[f64] =
+    &[0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+
+/// Goroutines; a P's own queue holds at most 256.
+pub const GOROUTINES: &[f64] =
+    &[0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0];
+
+/// Shares between 0 and 1.
+pub const RATIO: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// A histogram.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    bounds: &'static [f64],
+    counts: Box<[u64]>,
+    sum: f64,
+}
+
+impl Histogram {
+    /// An empty one over rising upper bounds.
+    #[must_use]
+    pub fn new(bounds: &'static [f64]) -> Self {
+        Self { bounds, counts: vec![0; bounds.len() + 1].into(), sum: 0.0 }
+    }
+
+    /// Counts one observation.
+    pub fn observe(&mut self, value: f64) {
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum += value;
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn snapshot(&self) -> Distribution {
+        Distribution { bounds: self.bounds, counts: self.counts.clone(), sum: self.sum }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upper_bound_belongs_to_its_bucket() {
+        let mut histogram = Histogram::new(&[0.0, 1.0, 2.0]);
+        [0.0, 0.5, 1.0, 2.0, 2.1].into_iter().for_each(|value| histogram.observe(value));
+        assert_eq!(*histogram.snapshot().counts, [1, 2, 1, 1]);
+        assert!((histogram.snapshot().sum - 5.6).abs() < 1e-12);
+    }
+}

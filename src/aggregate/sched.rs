@@ -1,0 +1,282 @@
+//! What schedtrace lines and scheddetail blocks say, over time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::catalog::Metric;
+use super::histogram::{GOROUTINES, Histogram, RATIO};
+use super::service::Collector;
+use super::tally::Tally;
+use crate::model::record::{DetailBlock, Sched, SchedSummary, proc_status};
+use crate::model::snapshot::Text;
+
+/// A sample older than this many intervals says nothing of now.
+const FRESH_INTERVALS: u32 = 3;
+
+/// … but never less than this: an interval is known only after two samples.
+const FRESH_MIN: Duration = Duration::from_secs(60);
+
+/// Most Ps that get a series of their own, when that is asked for.
+const P_SERIES_MAX: usize = 1024;
+
+/// State made of SCHED lines.
+#[derive(Debug)]
+pub struct SchedState {
+    last: Option<Sample>,
+    detail: Option<Detail>,
+    interval: Duration,
+    samples: u64,
+    saturated: u64,
+    ticks: Ticks,
+    syscalls: Ticks,
+    runnable: Histogram,
+    busy: Histogram,
+    reasons_over: u64,
+}
+
+#[derive(Debug)]
+struct Sample {
+    summary: SchedSummary,
+    queues: Vec<u32>,
+    at: Duration,
+}
+
+/// What only a scheddetail block has.
+#[derive(Debug)]
+struct Detail {
+    tally: Tally,
+    procs: Vec<u64>,
+    timers: Option<u64>,
+    at: Duration,
+}
+
+impl Default for SchedState {
+    fn default() -> Self {
+        Self {
+            last: None,
+            detail: None,
+            interval: Duration::ZERO,
+            samples: 0,
+            saturated: 0,
+            ticks: Ticks::default(),
+            syscalls: Ticks::default(),
+            runnable: Histogram::new(GOROUTINES),
+            busy: Histogram::new(RATIO),
+            reasons_over: 0,
+        }
+    }
+}
+
+impl SchedState {
+    /// Takes a schedtrace record; gives true if it shows that the service was started anew.
+    pub fn observe(&mut self, sched: Sched, now: Duration) -> bool {
+        let restarted = self.sample(sched.summary, sched.local_runqueues, now);
+        if let Some(ticks) = &sched.schedticks {
+            self.ticks.advance(ticks);
+        }
+        restarted
+    }
+
+    /// Takes a scheddetail record; gives true if it shows that the service was started anew.
+    pub fn observe_detail(&mut self, block: DetailBlock<Tally>, now: Duration) -> bool {
+        let queues = block.procs.iter().map(|p| p.runqsize).collect();
+        let restarted = self.sample(block.head.summary, queues, now);
+        self.ticks.advance(&block.procs.iter().map(|p| p.schedtick).collect::<Vec<_>>());
+        self.syscalls.advance(&block.procs.iter().map(|p| p.syscalltick).collect::<Vec<_>>());
+        let mut procs = vec![0; PROC_STATES.len()];
+        for p in &block.procs {
+            let state = PROC_STATES.iter().position(|s| *s == proc_status(p.status));
+            if let Some(count) = state.and_then(|at| procs.get_mut(at)) {
+                *count += 1;
+            }
+        }
+        let timers = block.procs.iter().map(|p| p.timerslen.map(u64::from)).sum();
+        let mut tally = block.dump;
+        tally.settle();
+        self.reasons_over += tally.reasons_over;
+        self.detail = Some(Detail { tally, procs, timers, at: now });
+        restarted
+    }
+
+    /// The service was started anew: its ticks begin at 0 and its uptime is not compared.
+    pub fn restarted(&mut self) {
+        self.last = None;
+        self.ticks.restart();
+        self.syscalls.restart();
+    }
+
+    fn sample(&mut self, summary: SchedSummary, queues: Vec<u32>, now: Duration) -> bool {
+        let before = self.last.as_ref().map(|last| last.summary.uptime_ms);
+        let restarted = before.is_some_and(|before| summary.uptime_ms < before);
+        if restarted {
+            self.restarted();
+        } else if let Some(before) = before {
+            self.interval = Duration::from_millis(summary.uptime_ms - before);
+        }
+        let runnable = runnable(&summary, &queues);
+        self.samples += 1;
+        self.saturated += u64::from(runnable > 0 && summary.idleprocs <= 0);
+        #[expect(clippy::cast_precision_loss, reason = "goroutine and P counts are far below 2^53")]
+        {
+            self.runnable.observe(runnable as f64);
+            let idle = summary.idleprocs as f64 / f64::from(summary.gomaxprocs.max(1));
+            self.busy.observe((1.0 - idle).clamp(0.0, 1.0));
+        }
+        self.last = Some(Sample { summary, queues, at: now });
+        restarted
+    }
+
+    fn is_fresh(&self, at: Duration, now: Duration) -> bool {
+        now.saturating_sub(at) <= FRESH_MIN.max(self.interval * FRESH_INTERVALS)
+    }
+
+    /// Gives the series; `per_p`: also one a P.
+    pub fn collect(&self, now: Duration, per_p: bool, out: &mut Collector) {
+        out.count(Metric::SchedSamples, &[], self.samples);
+        out.count(Metric::SchedSaturatedSamples, &[], self.saturated);
+        out.count(Metric::SchedTicks, &[], self.ticks.total);
+        out.count(Metric::SchedSyscallTicks, &[], self.syscalls.total);
+        out.count(Metric::SchedReasonsOver, &[], self.reasons_over);
+        out.histogram(Metric::SchedRunnable, &[], &self.runnable);
+        out.histogram(Metric::SchedBusyRatio, &[], &self.busy);
+        if let Some(last) = self.last.as_ref().filter(|last| self.is_fresh(last.at, now)) {
+            last.collect(per_p, out);
+        }
+        if let Some(detail) = self.detail.as_ref().filter(|detail| self.is_fresh(detail.at, now)) {
+            detail.collect(out);
+        }
+    }
+}
+
+/// Goroutines that could run and do not. The runtime reads its counters without a lock, so one
+/// of them may be below 0 for a moment.
+fn runnable(summary: &SchedSummary, queues: &[u32]) -> u64 {
+    let global = u64::try_from(summary.runqueue).unwrap_or(0);
+    global + local(queues)
+}
+
+fn local(queues: &[u32]) -> u64 {
+    queues.iter().map(|n| u64::from(*n)).sum()
+}
+
+impl Sample {
+    fn collect(&self, per_p: bool, out: &mut Collector) {
+        let summary = &self.summary;
+        out.count(Metric::SchedGomaxprocs, &[], summary.gomaxprocs.into());
+        out.signed(Metric::SchedIdleProcs, summary.idleprocs);
+        out.signed(Metric::SchedThreads, summary.threads);
+        out.signed(Metric::SchedIdleThreads, summary.idlethreads);
+        out.signed(Metric::SchedSpinningThreads, summary.spinningthreads);
+        out.count(Metric::SchedRunqueue, &["global"], u64::try_from(summary.runqueue).unwrap_or(0));
+        out.count(Metric::SchedRunqueue, &["local"], local(&self.queues));
+        out.count(
+            Metric::SchedRunqueueLocalMax,
+            &[],
+            self.queues.iter().max().copied().unwrap_or(0).into(),
+        );
+        if per_p {
+            for (p, queue) in self.queues.iter().take(P_SERIES_MAX).enumerate() {
+                out.shared(
+                    Metric::SchedRunqueueP,
+                    vec![Text::Shared(Arc::from(p.to_string()))],
+                    u64::from(*queue),
+                );
+            }
+        }
+    }
+}
+
+/// The label values of a P's status, in the order of the counts.
+const PROC_STATES: [&str; 6] = ["idle", "running", "syscall", "gcstop", "dead", "unknown"];
+
+impl Detail {
+    fn collect(&self, out: &mut Collector) {
+        for ((state, reason), n) in &self.tally.goroutines {
+            out.shared(
+                Metric::SchedGoroutines,
+                vec![Text::Static(state), Text::Shared(Arc::clone(reason))],
+                *n,
+            );
+        }
+        for (state, n) in PROC_STATES.iter().zip(&self.procs) {
+            if *state != "unknown" || *n > 0 {
+                out.count(Metric::SchedProcs, &[state], *n);
+            }
+        }
+        if let Some(timers) = self.timers {
+            out.count(Metric::SchedTimers, &[], timers);
+        }
+        out.count(Metric::SchedBlockedThreads, &[], self.tally.blocked_threads);
+        out.count(Metric::SchedGoroutinesCreated, &[], self.tally.highest_id);
+        out.count(Metric::Goroutines, &[], self.tally.alive);
+    }
+}
+
+/// A counter a P, each wrapping at 2^32, summed to one that does not.
+#[derive(Debug, Default)]
+struct Ticks {
+    total: u64,
+    last: Vec<u32>,
+    known: bool,
+}
+
+impl Ticks {
+    /// What stood there at the first look happened before it and is not counted, unless the
+    /// service started under our eyes.
+    fn advance(&mut self, ticks: &[u32]) {
+        for (p, now) in ticks.iter().enumerate() {
+            match self.last.get(p) {
+                Some(before) => self.total += u64::from(now.wrapping_sub(*before)),
+                None if self.known => self.total += u64::from(*now),
+                None => {}
+            }
+        }
+        self.known = true;
+        self.last.clear();
+        self.last.extend_from_slice(ticks);
+    }
+
+    fn restart(&mut self) {
+        self.last.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_wrap_restart_and_grow_with_the_number_of_procs() {
+        let mut ticks = Ticks::default();
+        ticks.advance(&[u32::MAX - 1, 5]);
+        ticks.advance(&[3, 6]);
+        assert_eq!(ticks.total, 6);
+        ticks.advance(&[3, 6, 10]);
+        assert_eq!(ticks.total, 16);
+        ticks.restart();
+        ticks.advance(&[1, 1]);
+        assert_eq!(ticks.total, 18);
+    }
+
+    #[test]
+    fn samples_are_counted_and_a_restart_is_seen() {
+        let mut state = SchedState::default();
+        let sample = |uptime_ms, idleprocs, runqueue, queues: &[u32]| Sched {
+            summary: SchedSummary {
+                uptime_ms,
+                gomaxprocs: 2,
+                idleprocs,
+                runqueue,
+                ..SchedSummary::default()
+            },
+            local_runqueues: queues.to_vec(),
+            ..Sched::default()
+        };
+        assert!(!state.observe(sample(0, 2, 0, &[0, 0]), Duration::ZERO));
+        assert!(!state.observe(sample(1000, 0, 0, &[0, 3]), Duration::ZERO));
+        assert!(!state.observe(sample(2000, 0, -1, &[0, 0]), Duration::ZERO));
+        assert!(state.observe(sample(10, 0, 1, &[0, 0]), Duration::ZERO));
+        assert_eq!((state.samples, state.saturated), (4, 2));
+        assert_eq!(*state.runnable.snapshot().counts.first().unwrap(), 2);
+    }
+}

@@ -1,0 +1,227 @@
+//! Puts the stations together: `Config` → [`App::build`] (binds the socket) → [`App::run`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::config::{Config, ScrapeWhen, Service, Trace, TraceSource};
+use crate::frame::packets::TraceLines;
+use crate::ingest::scrape::{self, BodySink};
+use crate::ingest::tail::Tail;
+use crate::ingest::{command, fifo, stdin};
+use crate::pipeline::{Pipeline, Pipelines};
+use crate::runtime::health::{Health, Latch};
+use crate::runtime::supervise::Supervisor;
+use crate::runtime::trigger::Trigger;
+use crate::serve::page::Page;
+use crate::serve::routes::Routes;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::service::{Reason, SourceTelemetry};
+
+/// How long tasks may take to end when we stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Everything but the sockets: what all commands that export have in common.
+#[derive(Debug)]
+pub struct Stations {
+    /// One a service, in the order of the config.
+    pub services: Vec<Arc<Pipeline>>,
+    /// All of them, and ourselves.
+    pub pipelines: Pipelines,
+    /// About ourselves.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Stations {
+    /// Makes the pipelines.
+    ///
+    /// # Errors
+    /// Our own metrics cannot be registered: a defect.
+    pub fn new(config: &Config, trace_lines: TraceLines) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new().context("cannot register our own metrics")?);
+        let pipeline = |service| Pipeline::new(service, Arc::clone(&metrics), trace_lines);
+        let services: Vec<_> = config.services.iter().map(pipeline).collect();
+        let pipelines = Pipelines::new(services.clone(), Arc::clone(&metrics));
+        Ok(Self { services, pipelines, metrics })
+    }
+}
+
+/// The daemon, ready to run.
+#[derive(Debug)]
+pub struct App {
+    stations: Stations,
+    supervisor: Supervisor,
+    routes: Arc<Routes>,
+    triggers: Vec<Arc<Trigger>>,
+    config: Config,
+}
+
+impl App {
+    /// Puts the stations together; starts nothing yet.
+    #[must_use]
+    pub fn build(config: Config, stations: Stations) -> Self {
+        let health = Arc::new(Health::default());
+        let supervisor = Supervisor::new(Arc::clone(&health), Arc::clone(&stations.metrics));
+        let triggers =
+            config.services.iter().map(|_| Arc::new(Trigger::default())).collect::<Vec<_>>();
+        let reads_on_scrape = |service: &Service| {
+            service.expvar.as_ref().is_some_and(|expvar| expvar.when == ScrapeWhen::OnScrape)
+        };
+        let on_scrape =
+            config.services.iter().zip(&triggers).filter(|(service, _)| reads_on_scrape(service));
+        let routes = Arc::new(Routes {
+            pipelines: stations.pipelines.clone(),
+            triggers: on_scrape.map(|(_, trigger)| Arc::clone(trigger)).collect(),
+            health,
+            metrics: Arc::clone(&stations.metrics),
+            page: Page::new(&config),
+        });
+        Self { stations, supervisor, routes, triggers, config }
+    }
+
+    /// The pipelines, for who feeds them in another way.
+    #[must_use]
+    pub fn stations(&self) -> &Stations {
+        &self.stations
+    }
+
+    /// The owner of all tasks.
+    #[must_use]
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Begins to read the trace sources.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start_traces(&self) -> anyhow::Result<()> {
+        for (service, pipeline) in self.config.services.iter().zip(&self.stations.services) {
+            if let Some(trace) = &service.trace {
+                self.start_trace(service, trace, pipeline)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_trace(
+        &self,
+        service: &Service,
+        trace: &Trace,
+        pipeline: &Arc<Pipeline>,
+    ) -> anyhow::Result<()> {
+        let name = service.identity.service.as_str();
+        let telemetry =
+            SourceTelemetry::trace(Arc::clone(&self.stations.metrics), name, trace.source.name());
+        let stop = self.supervisor.stop().clone();
+        let mut sink = Box::new(pipeline.sink());
+        match &trace.source {
+            TraceSource::File { path, from } => {
+                let latch = self.supervisor.health().latch();
+                let tail = Tail::new(path.clone(), *from, sink, telemetry);
+                self.supervisor.spawn("tail", tail.follow(latch, stop));
+            }
+            TraceSource::Fifo(path) => {
+                self.supervisor.spawn("fifo", fifo::follow(path.clone(), sink, telemetry, stop));
+            }
+            TraceSource::Command(words) => {
+                self.supervisor
+                    .spawn("command", command::follow(words.clone(), sink, telemetry, stop));
+            }
+            TraceSource::Stdin => {
+                let read = move || stdin::read(&mut *sink, &telemetry);
+                self.supervisor.thread("stdin", read).context("cannot start a thread for stdin")?;
+            }
+            // `exec` and `demo` read these themselves.
+            TraceSource::Child | TraceSource::Recording => {}
+        }
+        Ok(())
+    }
+
+    /// Begins to read the expvar endpoints.
+    pub fn start_endpoints(&self) {
+        let services = self.config.services.iter().zip(&self.stations.services).zip(&self.triggers);
+        for ((service, pipeline), trigger) in services {
+            let Some(expvar) = &service.expvar else { continue };
+            let name = service.identity.service.as_str();
+            let telemetry =
+                SourceTelemetry::endpoint(Arc::clone(&self.stations.metrics), name, "expvar");
+            let latch: Latch = self.supervisor.health().latch();
+            let stop = self.supervisor.stop().clone();
+            let sink: Arc<dyn BodySink> = Arc::new(ExpvarSink(Arc::clone(pipeline)));
+            let task =
+                scrape::run(expvar.clone(), sink, Arc::clone(trigger), telemetry, latch, stop);
+            self.supervisor.spawn("expvar", task);
+        }
+    }
+
+    /// Serves until `stop`, then ends in order: sources, then connections.
+    pub async fn run(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let address = listener.local_addr().unwrap_or(self.config.listen);
+        info!(%address, services = self.config.services.len(), "listening");
+        let server = crate::serve::run(
+            listener,
+            Arc::clone(&self.routes),
+            self.supervisor.clone(),
+            Arc::clone(&self.stations.metrics),
+            self.supervisor.stop().clone(),
+        );
+        self.supervisor.spawn("server", server);
+        stop.await;
+        self.supervisor.shut_down(STOP_DEADLINE).await;
+        info!("stopped");
+    }
+}
+
+/// Opens the listening socket.
+///
+/// # Errors
+/// The address cannot be had: what to do about it.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; is another exporter running there? choose another address with --listen"))
+}
+
+/// Opens the listening socket, however long it takes: the service must not wait for it.
+pub async fn bind_patiently(address: SocketAddr) -> TcpListener {
+    let mut told = false;
+    loop {
+        match bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) if !told => {
+                warn!(
+                    error = format!("{error:#}"),
+                    "no /metrics yet, trying again; the command runs all the same"
+                );
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// A service's pipeline as the expvar scraper sees it.
+struct ExpvarSink(Arc<Pipeline>);
+
+impl BodySink for ExpvarSink {
+    fn body(&self, body: &[u8]) -> Result<(), (Reason, String)> {
+        use crate::parse::expvar::ExpvarError;
+        self.0.expvar(body).map_err(|error| {
+            let reason = match error {
+                ExpvarError::NotJson => Reason::NotExpvar,
+                ExpvarError::Truncated => Reason::Truncated,
+            };
+            (reason, error.to_string())
+        })
+    }
+
+    fn failed(&self) {
+        self.0.expvar_failed();
+    }
+}

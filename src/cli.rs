@@ -1,0 +1,278 @@
+//! The command line: what each command takes, and its exit code.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use crate::config::file::{listen_address, log_level};
+use crate::config::flags::Flags;
+use crate::config::{Config, Problem, godebug};
+use crate::frame::packets::TraceLines;
+use crate::model::log::LogFormat;
+use crate::tools;
+
+/// Usage or config is wrong (EX_USAGE of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("BUILD_REVISION"),
+    ", built ",
+    env!("BUILD_DATE"),
+    ")"
+);
+
+const AFTER: &str = "\
+Examples:
+  godebug-exporter demo
+      a recorded service, replayed as if live; nothing else is needed
+  godebug-exporter exec -- ./my-service --flag
+      starts a Go service, reads its GODEBUG output, serves http://localhost:10390/metrics
+  godebug-exporter run --service checkout --file /var/log/checkout/stderr.log
+      follows the stderr of a service that runs with GODEBUG=gctrace=1,schedtrace=1000
+  godebug-exporter run --config /etc/godebug-exporter.yaml
+      several services, their expvar endpoints, labels of your own
+
+Exit codes: 0 fine, 1 failure, 64 wrong usage or config; exec gives the child's own.";
+
+/// Turns what the Go runtime says about itself into Prometheus metrics, from outside the process.
+#[derive(Debug, Parser)]
+#[command(name = "godebug-exporter", version = VERSION, after_help = AFTER, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: read services, serve /metrics.
+    Run(RunArgs),
+    /// Start a command, read its GODEBUG output, pass everything else through.
+    ///
+    /// The command gets `gctrace=1,schedtrace=1000` in GODEBUG unless it has these keys already.
+    /// Its stdin, stdout and terminal are untouched; signals are passed on; its exit status
+    /// becomes ours (128+N when signal N ended it).
+    Exec(ExecArgs),
+    /// Read traces from files or stdin, print one JSON object a record.
+    ///
+    /// Records go to stdout, a summary to stderr. Exits with 1 if a file cannot be read.
+    Parse {
+        /// Files with GODEBUG output; none, or -, is stdin.
+        files: Vec<PathBuf>,
+    },
+    /// Check a config file and tell every problem at once.
+    Check {
+        /// The config file.
+        file: PathBuf,
+    },
+    /// Replay the recording of real Go services as if they ran now.
+    Demo {
+        /// Where to listen [default: 127.0.0.1:10390].
+        #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
+        listen: Option<SocketAddr>,
+    },
+    /// Print a shell's completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Where to serve /metrics [default: 0.0.0.0:10390].
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
+    listen: Option<SocketAddr>,
+    /// Value of the label service on every series.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// The service's expvar endpoint, read every 15 s: http://127.0.0.1:6060/debug/vars.
+    #[arg(long, value_name = "URL")]
+    expvar: Option<String>,
+    /// Least important of our own log lines to write: error, warn, info, debug.
+    #[arg(long, value_name = "LEVEL", value_parser = log_level)]
+    log_level: Option<LevelFilter>,
+    /// How our own log lines are written: logfmt or json.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Config file (YAML); without one, the flags below describe one service.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "expvar", "file", "stdin", "fifo", "from_beginning"])]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+    /// Follow the file that holds the service's stderr.
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Read a file that is there already from its beginning, not from its end.
+    #[arg(long, requires = "file")]
+    from_beginning: bool,
+    /// Read the service's stderr from our stdin.
+    #[arg(long)]
+    stdin: bool,
+    /// Read the service's stderr from a named pipe.
+    #[arg(long, value_name = "PATH")]
+    fifo: Option<PathBuf>,
+    /// Read every file (and stdin) to its end, print the metrics on stdout, exit.
+    #[arg(long)]
+    once: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TraceLinesArg {
+    /// Pass the command's stderr on byte for byte.
+    Keep,
+    /// Leave the trace lines out.
+    Strip,
+}
+
+#[derive(Debug, Args)]
+struct ExecArgs {
+    #[command(flatten)]
+    common: Common,
+    /// What to do with the trace lines in the stderr we pass on.
+    #[arg(long, value_enum, default_value = "strip")]
+    trace_lines: TraceLinesArg,
+    /// What to ask the runtime for, unless GODEBUG has the key already.
+    #[arg(long, value_name = "KEY=VALUE,…", default_value = godebug::WANTED, value_parser = godebug::check)]
+    godebug: String,
+    /// The command and its arguments, after --.
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            // A closed stdout is no failure of ours.
+            let _closed = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(Failure::Usage(lines)) => {
+            complain(&lines);
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::Other(error)) => {
+            complain(&[format!("{error:#}")]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How a command fails.
+enum Failure {
+    Usage(Vec<String>),
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+fn complain(lines: &[String]) {
+    let mut out = std::io::stderr().lock();
+    for line in lines {
+        // Nobody is left to tell if stderr is gone.
+        let _closed = writeln!(out, "godebug-exporter: {line}");
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(args) => {
+            let once = args.once;
+            let config = run_config(args)?;
+            if once { tools::once::run(&config)? } else { tools::daemon::run(config)? }
+        }
+        Command::Exec(args) => return exec(args),
+        Command::Parse { files } => return Ok(tools::parse::run(&files)?),
+        Command::Check { file } => {
+            let config = read_config(&file)?;
+            tools::check::report(&file, &config)?;
+        }
+        Command::Demo { listen } => tools::demo::run(listen)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "godebug-exporter",
+                &mut std::io::stdout(),
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_config(args: RunArgs) -> Result<Config, Failure> {
+    let mut config = match &args.config {
+        Some(file) => read_config(file)?,
+        None => Flags {
+            service: args.common.service.clone(),
+            file: args.file,
+            from_beginning: args.from_beginning,
+            stdin: args.stdin,
+            fifo: args.fifo,
+            child: false,
+            expvar: args.common.expvar.clone(),
+        }
+        .config(None)
+        .map_err(|what| Failure::Usage(vec![what]))?,
+    };
+    override_with(&mut config, &args.common);
+    Ok(config)
+}
+
+fn override_with(config: &mut Config, common: &Common) {
+    config.listen = common.listen.unwrap_or(config.listen);
+    config.log.level = common.log_level.unwrap_or(config.log.level);
+    config.log.format = common.log_format.unwrap_or(config.log.format);
+}
+
+fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
+    let flags = Flags {
+        service: args.common.service.clone(),
+        child: true,
+        expvar: args.common.expvar.clone(),
+        ..Flags::default()
+    };
+    let program = args.command.first().map(PathBuf::from);
+    let name = program
+        .as_deref()
+        .and_then(std::path::Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
+    let mut config = flags.config(name.as_deref()).map_err(|what| Failure::Usage(vec![what]))?;
+    override_with(&mut config, &args.common);
+    let trace_lines = match args.trace_lines {
+        TraceLinesArg::Keep => TraceLines::Keep,
+        TraceLinesArg::Strip => TraceLines::Strip,
+    };
+    Ok(tools::exec::run(config, &args.command, &args.godebug, trace_lines)?)
+}
+
+fn read_config(file: &std::path::Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::Usage(vec![format!("cannot read the config {}: {error}", file.display())])
+    })?;
+    crate::config::file::read(&text).map_err(|problems| {
+        let tell = |problem: &Problem| format!("{}: {problem}", file.display());
+        Failure::Usage(problems.iter().map(tell).collect())
+    })
+}

@@ -1,0 +1,311 @@
+//! The keys of the config file.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tracing::level_filters::LevelFilter;
+
+use super::fields::{Fields, Problems};
+use super::node::{self, Node, Value};
+use super::units::{duration, size};
+use super::{
+    Config, EXPVAR_BODY_MAX_BYTES, EXPVAR_INTERVAL, EXPVAR_TIMEOUT, Expvar, LINE_MAX_BYTES, LISTEN,
+    Log, Problem, ScrapeWhen, Service, StartAt, Trace, TraceSource, endpoint,
+};
+use crate::model::service::{Identity, Label, ServiceName};
+
+/// Longest line that may be kept, in bytes: it is held in memory for each service.
+const LINE_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Shortest interval at which an endpoint is read: each read of memstats stops the service's world.
+const INTERVAL_MIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Reads a config.
+///
+/// # Errors
+/// Every problem it has, in the order of the file.
+pub fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    let root = node::read(text).map_err(|problem| vec![problem])?;
+    let problems = Problems::default();
+    let config = root_fields(&root, &problems);
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems.into_sorted()),
+    }
+}
+
+fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
+    if matches!(root.value, Value::Null) {
+        problems.add(1, "", "the file is empty; it needs at least services");
+        return None;
+    }
+    let mut fields = Fields::of(root, "", problems)?;
+    let listen = fields.parsed("listen", listen_address).unwrap_or(LISTEN);
+    let log = fields.map("log").map(log).unwrap_or_default();
+    let services = services(&mut fields, problems);
+    fields.finish();
+    Some(Config { listen, log, services })
+}
+
+/// Reads `ADDRESS:PORT`.
+///
+/// # Errors
+/// What a right one looks like.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_not_an_address| {
+        format!("{text:?} is not an address and a port; write it like 0.0.0.0:10390, 127.0.0.1:10390 or [::]:10390")
+    })
+}
+
+fn log(mut fields: Fields<'_>) -> Log {
+    let default = Log::default();
+    let level = fields.parsed("level", log_level).unwrap_or(default.level);
+    let format = fields.parsed("format", str::parse).unwrap_or(default.format);
+    fields.finish();
+    Log { level, format }
+}
+
+/// Reads a level's name.
+///
+/// # Errors
+/// The names.
+pub fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
+    match text {
+        "error" => Ok(LevelFilter::ERROR),
+        "warn" => Ok(LevelFilter::WARN),
+        "info" => Ok(LevelFilter::INFO),
+        "debug" => Ok(LevelFilter::DEBUG),
+        _ => Err("must be error, warn, info or debug"),
+    }
+}
+
+fn services(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Service> {
+    let Some(items) = fields.list("services") else {
+        if fields.get("services").is_none() {
+            fields.problem(fields.line(), "services", "is missing; it is a list with a name and at least one of trace, expvar for each service");
+        }
+        return Vec::new();
+    };
+    if items.is_empty() {
+        fields.problem(fields.line(), "services", "must not be empty");
+    }
+    let mut lines_by_name: HashMap<ServiceName, u64> = HashMap::new();
+    let mut stdin_line = None;
+    let mut services = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let path = format!("services[{i}]");
+        let Some(service) = Fields::of(item, &path, problems).and_then(service) else { continue };
+        if let Some(first) = lines_by_name.insert(service.identity.service.clone(), item.line) {
+            let what = format!(
+                "the name {:?} is taken by the service at line {first}; names must differ",
+                service.identity.service.as_str()
+            );
+            problems.add(item.line, &format!("{path}.name"), what);
+        }
+        if matches!(service.trace, Some(Trace { source: TraceSource::Stdin, .. }))
+            && let Some(first) = stdin_line.replace(item.line)
+        {
+            problems.add(
+                item.line,
+                &format!("{path}.trace.stdin"),
+                format!("the service at line {first} reads stdin already"),
+            );
+        }
+        services.push(service);
+    }
+    services
+}
+
+fn service(mut fields: Fields<'_>) -> Option<Service> {
+    let name = fields.parsed("name", ServiceName::new);
+    if name.is_none() && fields.get("name").is_none() {
+        fields.problem(
+            fields.line(),
+            "name",
+            "is missing; it becomes the label service of every series",
+        );
+    }
+    let labels = fields.map("labels").map(labels).unwrap_or_default();
+    let trace = fields.map("trace").and_then(trace);
+    let expvar = fields.map("expvar").and_then(expvar);
+    let runqueue_per_p = fields.flag("runqueue_per_p");
+    let has_source = fields.get("trace").is_some() || fields.get("expvar").is_some();
+    if !has_source {
+        fields.problem_at_map("has no source; give it trace, expvar, or both");
+    }
+    fields.finish();
+    Some(Service { identity: Identity { service: name?, labels }, trace, expvar, runqueue_per_p })
+}
+
+fn labels(fields: Fields<'_>) -> Vec<Label> {
+    let mut labels = Vec::new();
+    for (name, value) in fields.entries() {
+        match (&name.value, &value.value) {
+            (Value::Text(name_text), Value::Text(text)) => match Label::new(name_text, text) {
+                Ok(label) => labels.push(label),
+                Err(what) => fields.problem(name.line, name_text, what),
+            },
+            (Value::Text(name_text), other) => {
+                fields.problem(
+                    value.line,
+                    name_text,
+                    format!("must be text, is {}; put it in quotes", other.kind()),
+                );
+            }
+            (other, _) => fields.problem(
+                name.line,
+                "?",
+                format!("a label's name must be text, is {}", other.kind()),
+            ),
+        }
+    }
+    labels
+}
+
+fn trace(mut fields: Fields<'_>) -> Option<Trace> {
+    let file = fields.text("file").map(|(_, path)| PathBuf::from(path));
+    let from = fields.parsed("from", start_at);
+    let fifo = fields.text("fifo").map(|(_, path)| PathBuf::from(path));
+    let stdin = fields.flag("stdin");
+    let command = command(&mut fields);
+    let max_line_bytes = fields.parsed("max_line", line_size).unwrap_or(LINE_MAX_BYTES);
+    let is_file = file.is_some();
+    if from.is_some() && !is_file {
+        fields.problem(fields.line(), "from", "belongs to file only");
+    }
+    let mut sources: Vec<TraceSource> = Vec::new();
+    sources.extend(file.map(|path| TraceSource::File { path, from: from.unwrap_or_default() }));
+    sources.extend(fifo.map(TraceSource::Fifo));
+    sources.extend(stdin.then_some(TraceSource::Stdin));
+    sources.extend(command.map(TraceSource::Command));
+    if sources.len() > 1 {
+        fields.problem_at_map("has more than one source; give one of file, fifo, stdin, command");
+    }
+    if sources.is_empty()
+        && !["file", "fifo", "command"].iter().any(|key| fields.get(key).is_some())
+    {
+        fields.problem_at_map("has no source; give one of file, fifo, stdin, command");
+    }
+    fields.finish();
+    Some(Trace { source: sources.into_iter().next()?, max_line_bytes })
+}
+
+fn start_at(text: &str) -> Result<StartAt, &'static str> {
+    match text {
+        "end" => Ok(StartAt::End),
+        "beginning" => Ok(StartAt::Beginning),
+        _ => Err("must be end or beginning"),
+    }
+}
+
+fn line_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        bytes @ 1024..=LINE_LIMIT_BYTES => Ok(bytes),
+        _ => Err("must be between 1KiB and 16MiB".into()),
+    }
+}
+
+fn command(fields: &mut Fields<'_>) -> Option<Vec<String>> {
+    let items = fields.list("command")?;
+    let line = items.first().map_or(fields.line(), |item| item.line);
+    let words: Option<Vec<String>> = items
+        .iter()
+        .map(|item| match &item.value {
+            Value::Text(word) => Some(word.clone()),
+            Value::Integer(n) => Some(n.to_string()),
+            _ => None,
+        })
+        .collect();
+    match words {
+        Some(words) if words.first().is_some_and(|program| !program.is_empty()) => Some(words),
+        _ => {
+            fields.problem(line, "command", "must be a program and its arguments as a list of texts: [journalctl, -f, -u, checkout]");
+            None
+        }
+    }
+}
+
+fn expvar(mut fields: Fields<'_>) -> Option<Expvar> {
+    let url = fields.parsed("url", |text| endpoint(text, "/debug/vars"));
+    if fields.get("url").is_none() {
+        fields.problem(
+            fields.line(),
+            "url",
+            "is missing; write it like http://127.0.0.1:6060/debug/vars",
+        );
+    }
+    let when = fields.parsed("interval", scrape_when).unwrap_or(ScrapeWhen::Every(EXPVAR_INTERVAL));
+    let timeout = fields.parsed("timeout", positive).unwrap_or(EXPVAR_TIMEOUT);
+    let max_body_bytes = fields.parsed("max_body", size).unwrap_or(EXPVAR_BODY_MAX_BYTES);
+    let by_size = fields.flag("by_size");
+    fields.finish();
+    Some(Expvar { url: url?, when, timeout, max_body_bytes, by_size })
+}
+
+fn scrape_when(text: &str) -> Result<ScrapeWhen, String> {
+    if text == "scrape" {
+        return Ok(ScrapeWhen::OnScrape);
+    }
+    match duration(text) {
+        Ok(every) if every >= INTERVAL_MIN => Ok(ScrapeWhen::Every(every)),
+        Ok(_) => Err("must be at least 1s: each read stops the service's world".into()),
+        Err(error) => Err(format!("{error}; or scrape, to read when /metrics is read")),
+    }
+}
+
+fn positive(text: &str) -> Result<std::time::Duration, String> {
+    let value = duration(text)?;
+    if value.is_zero() { Err("must be more than 0".into()) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        read(text).expect_err("the config has problems").iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_least_config_has_every_default() {
+        let config = read("services:\n  - name: a\n    trace: {stdin: true}\n").unwrap();
+        assert_eq!(config.listen, LISTEN);
+        let service = &config.services[0];
+        assert_eq!(service.trace.as_ref().unwrap().source, TraceSource::Stdin);
+        assert!(service.expvar.is_none() && !service.runqueue_per_p);
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_line_and_what_would_be_right() {
+        let text = "listen: 10390\nlogs: {}\nservices:\n  - name: a\n    trace: {file: /x, from: start}\n    labels: {service: b, ok: 1}\n  - name: a\n    expvar: {url: https://x, interval: 5, timeout: 0s}\n  - trace: {stdin: true, fifo: /y}\n    max: 3\n  - name: c\n";
+        let expected = [
+            "line 1: listen: \"10390\" is not an address and a port; write it like 0.0.0.0:10390, 127.0.0.1:10390 or [::]:10390",
+            "line 2: logs: is not a key; did you mean log?",
+            "line 5: services[0].trace.from: must be end or beginning",
+            "line 6: services[0].labels.service: this label is set by the exporter itself or by Prometheus; choose another name",
+            "line 6: services[0].labels.ok: must be text, is a number; put it in quotes",
+            "line 8: services[1].expvar.url: https is not supported yet; use http on loopback or in the pod",
+            "line 8: services[1].expvar.interval: \"5\" is not a duration; write a number with a unit: 250ms, 15s, 10m, 1h; or scrape, to read when /metrics is read",
+            "line 8: services[1].expvar.timeout: must be more than 0",
+            "line 9: services[2].name: is missing; it becomes the label service of every series",
+            "line 9: services[2].trace: has more than one source; give one of file, fifo, stdin, command",
+            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, runqueue_per_p",
+            "line 11: services[3]: has no source; give it trace, expvar, or both",
+        ];
+        let mut found = problems(text);
+        found.retain(|line| !line.contains("is taken"));
+        assert_eq!(found, expected);
+        assert!(problems(text).iter().any(|line| line.starts_with(
+            "line 7: services[1].name: the name \"a\" is taken by the service at line 4"
+        )));
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_told_with_its_line() {
+        let found = problems("services:\n  - name: [a\n");
+        assert!(found[0].starts_with("line ") && found[0].contains("not valid YAML"), "{found:?}");
+        assert!(problems("")[0].contains("empty"));
+        assert!(problems("- a")[0].contains("must be a map of keys, is a list"));
+    }
+}

@@ -1,0 +1,202 @@
+//! What the user wrote → settings that are already valid.
+//!
+//! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
+//! problem, `file` knows the keys, `flags` makes the same settings from the command line.
+
+pub mod fields;
+pub mod file;
+pub mod flags;
+pub mod godebug;
+pub mod node;
+pub mod units;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::Uri;
+use tracing::level_filters::LevelFilter;
+
+use crate::model::log::LogFormat;
+use crate::model::service::Identity;
+
+/// Where we listen unless told otherwise.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10390);
+
+/// Longest line kept, in bytes: a SCHED line of 1,024 Ps with ten-digit ticks has 15 KiB.
+pub const LINE_MAX_BYTES: usize = 64 * 1024;
+
+/// How often expvar is read: Prometheus' own usual interval; each read stops the service's world
+/// for some 50 µs.
+pub const EXPVAR_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long a read of expvar may take; below Prometheus' scrape timeout of 10 s.
+pub const EXPVAR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Largest expvar body read, in bytes: memstats alone has 5 KiB.
+pub const EXPVAR_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The settings of the daemon.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the HTTP server listens.
+    pub listen: SocketAddr,
+    /// Our own log.
+    pub log: Log,
+    /// The services, in the order written; names are unique.
+    pub services: Vec<Service>,
+}
+
+/// Settings of our own log.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// The least important level written.
+    pub level: LevelFilter,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LevelFilter::INFO, format: LogFormat::default() }
+    }
+}
+
+/// One service.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its name and labels.
+    pub identity: Identity,
+    /// Where its GODEBUG output comes from.
+    pub trace: Option<Trace>,
+    /// Where its expvar is.
+    pub expvar: Option<Expvar>,
+    /// Also export each P's run queue.
+    pub runqueue_per_p: bool,
+}
+
+/// A service's trace.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Where its bytes are.
+    pub source: TraceSource,
+    /// Longest line kept, in bytes.
+    pub max_line_bytes: usize,
+}
+
+/// Where a trace's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TraceSource {
+    /// A file, followed.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Where reading begins when we start.
+        from: StartAt,
+    },
+    /// Our standard input.
+    Stdin,
+    /// A named pipe; writers may come and go.
+    Fifo(PathBuf),
+    /// What a command prints; it is started again when it ends.
+    Command(Vec<String>),
+    /// The stderr of the child that `exec` starts.
+    Child,
+    /// What `demo` replays.
+    Recording,
+}
+
+impl TraceSource {
+    /// The label value.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file",
+            Self::Stdin => "stdin",
+            Self::Fifo(_) => "fifo",
+            Self::Command(_) => "command",
+            Self::Child => "child",
+            Self::Recording => "recording",
+        }
+    }
+}
+
+/// Where in a file that is already there we begin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// At its end: what was written before is not ours to count.
+    #[default]
+    End,
+    /// At its beginning.
+    Beginning,
+}
+
+/// A service's expvar endpoint.
+#[derive(Debug, Clone)]
+pub struct Expvar {
+    /// Its address.
+    pub url: Uri,
+    /// When it is read.
+    pub when: ScrapeWhen,
+    /// How long a read may take.
+    pub timeout: Duration,
+    /// Largest body read, in bytes.
+    pub max_body_bytes: usize,
+    /// Also export the allocator's size classes.
+    pub by_size: bool,
+}
+
+/// When an endpoint is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScrapeWhen {
+    /// So often.
+    Every(Duration),
+    /// When somebody reads our /metrics.
+    OnScrape,
+}
+
+/// Something in a config that is not right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line in the file, from 1.
+    pub line: u64,
+    /// The key, from the top: `services[0].expvar.url`.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub what: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.path.is_empty() {
+            write!(f, "line {}: {}", self.line, self.what)
+        } else {
+            write!(f, "line {}: {}: {}", self.line, self.path, self.what)
+        }
+    }
+}
+
+/// Checks the address of an HTTP endpoint; a path of `/` becomes `default_path`.
+///
+/// # Errors
+/// What a right one looks like.
+pub fn endpoint(text: &str, default_path: &str) -> Result<Uri, String> {
+    let shape = format!("write it like http://127.0.0.1:6060{default_path}");
+    let uri: Uri = text.parse().map_err(|error| format!("is not an address ({error}); {shape}"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(host)) if !host.is_empty() => {}
+        (Some("https"), _) => {
+            return Err("https is not supported yet; use http on loopback or in the pod".into());
+        }
+        _ => return Err(format!("must begin with http:// and a host; {shape}")),
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("must not hold a user name or password".into());
+    }
+    if uri.path() != "/" || uri.query().is_some() {
+        return Ok(uri);
+    }
+    let mut parts = uri.into_parts();
+    parts.path_and_query = default_path.parse().ok();
+    Uri::from_parts(parts).map_err(|error| format!("is not an address ({error}); {shape}"))
+}

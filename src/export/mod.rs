@@ -1,0 +1,3 @@
+//! Station 5: a snapshot → bytes. Pure.
+
+pub mod text;

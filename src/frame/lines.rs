@@ -1,0 +1,135 @@
+//! A stream cut anywhere → lines.
+
+/// Joins chunks to lines. Memory: at most one line of the longest kept length.
+#[derive(Debug)]
+pub struct Lines {
+    carry: Vec<u8>,
+    max: usize,
+    overlong: bool,
+}
+
+/// What a push or an end counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Lines that ended, those too long included.
+    pub lines: u64,
+    /// Lines too long: they are not given out at all.
+    pub too_long: u64,
+}
+
+impl Lines {
+    /// Lines of at most `max` bytes.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { carry: Vec::new(), max, overlong: false }
+    }
+
+    /// Gives each line that ends in `chunk`, without its line feed.
+    #[inline]
+    pub fn push(&mut self, chunk: &[u8], mut line: impl FnMut(&[u8])) -> Counted {
+        let mut counted = Counted::default();
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', chunk) {
+            let piece = chunk.get(start..end).unwrap_or_default();
+            start = end + 1;
+            counted.lines += 1;
+            if self.carry.is_empty() && !self.overlong && piece.len() <= self.max {
+                line(piece);
+            } else {
+                self.finish(piece, &mut counted, &mut line);
+            }
+        }
+        self.keep(chunk.get(start..).unwrap_or_default());
+        counted
+    }
+
+    fn finish(&mut self, piece: &[u8], counted: &mut Counted, line: &mut impl FnMut(&[u8])) {
+        self.keep(piece);
+        if self.overlong {
+            counted.too_long += 1;
+        } else {
+            line(&self.carry);
+        }
+        self.carry.clear();
+        self.overlong = false;
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        if self.overlong || self.carry.len() + piece.len() > self.max {
+            self.overlong = true;
+            self.carry = Vec::new();
+        } else {
+            self.carry.extend_from_slice(piece);
+        }
+    }
+
+    /// The stream ends or breaks: gives the beginning of a line that has no end, and forgets it.
+    pub fn cut(&mut self) -> Option<Vec<u8>> {
+        self.overlong = false;
+        let rest = std::mem::take(&mut self.carry);
+        (!rest.is_empty()).then_some(rest)
+    }
+
+    /// Bytes of a line that has not ended yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.carry.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn collect(lines: &mut Lines, chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Counted) {
+        let (mut out, mut total) = (Vec::new(), Counted::default());
+        for chunk in chunks {
+            let counted = lines.push(chunk, |line| out.push(line.to_vec()));
+            total.lines += counted.lines;
+            total.too_long += counted.too_long;
+        }
+        (out, total)
+    }
+
+    #[test]
+    fn a_line_too_long_is_passed_over_and_counted_and_the_next_is_whole() {
+        let mut lines = Lines::new(4);
+        let (out, counted) =
+            collect(&mut lines, &[b"abcd\nab", b"cde", b"f\nxy\n", b"123456\nz\n", b"tail"]);
+        assert_eq!(out, [&b"abcd"[..], b"xy", b"z"]);
+        assert_eq!(counted, Counted { lines: 5, too_long: 2 });
+        assert_eq!(lines.cut(), Some(b"tail".to_vec()));
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory() {
+        let mut lines = Lines::new(1024);
+        for _ in 0..10_000 {
+            lines.push(&[0; 4096], |_| panic!("no line ended"));
+            assert!(lines.carry.capacity() <= 2048);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_chunks_are_cut_does_not_matter(
+            text in prop::collection::vec(prop_oneof![4 => any::<u8>(), 1 => Just(b'\n')], 0..300),
+            cuts in prop::collection::vec(0usize..300, 0..8),
+            max in 1usize..40,
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let chunks: Vec<&[u8]> = cuts.windows(2).map(|w| &text[w[0]..w[1]]).collect();
+            let expected: Vec<Vec<u8>> = {
+                let mut all: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
+                all.pop();
+                all.into_iter().filter(|l| l.len() <= max).map(<[u8]>::to_vec).collect()
+            };
+            let (out, counted) = collect(&mut Lines::new(max), &chunks);
+            prop_assert_eq!(out, expected);
+            prop_assert_eq!(counted.lines, text.iter().filter(|b| **b == b'\n').count() as u64);
+        }
+    }
+}

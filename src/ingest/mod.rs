@@ -1,0 +1,13 @@
+//! Station 1: bytes in. Each source reads on its own; one that fails waits and tries again, and
+//! the others never notice.
+
+pub mod child;
+pub mod command;
+pub mod fifo;
+pub mod relay;
+pub mod scrape;
+pub mod stdin;
+pub mod tail;
+
+/// Bytes read at once: fits a core's cache, and bounds how long a service's lock is held.
+pub const CHUNK_BYTES: usize = 64 * 1024;

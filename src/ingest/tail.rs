@@ -1,0 +1,240 @@
+//! Following a file through rotation by rename and by truncation.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use tokio_util::sync::CancellationToken;
+
+use super::CHUNK_BYTES;
+use crate::config::StartAt;
+use crate::model::sink::TraceSink;
+use crate::runtime::backoff::Backoff;
+use crate::runtime::health::Latch;
+use crate::telemetry::service::{Reason, Rotation, SourceTelemetry};
+
+/// How often a file is looked at while nothing is written: a stat and a read, some 5 µs.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Longest wait before a missing file is looked for again.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes read before others get their turn.
+const TURN_BYTES: u64 = 1024 * 1024;
+
+/// A followed file.
+pub struct Tail {
+    path: PathBuf,
+    start: StartAt,
+    open: Option<Open>,
+    sink: Box<dyn TraceSink>,
+    telemetry: Arc<SourceTelemetry>,
+}
+
+struct Open {
+    file: File,
+    id: FileId,
+    offset: u64,
+    /// Another file has the name, and we have been at the end of this one since.
+    replaced: bool,
+}
+
+/// Device and inode: which file it is, whatever its name.
+type FileId = (u64, u64);
+
+type Failure = (Reason, io::Error);
+
+/// What a turn found.
+enum Turn {
+    /// There is more to read.
+    More,
+    /// Nothing for now.
+    Idle,
+    /// The file cannot be read.
+    Failed,
+}
+
+impl Tail {
+    /// Follows `path`; a file that is there already is read from `start` on, one that appears
+    /// later from its beginning.
+    #[must_use]
+    pub fn new(
+        path: PathBuf,
+        start: StartAt,
+        sink: Box<dyn TraceSink>,
+        telemetry: Arc<SourceTelemetry>,
+    ) -> Self {
+        Self { path, start, open: None, sink, telemetry }
+    }
+
+    /// Reads until `stop`. `latch` is dropped when the end was reached for the first time.
+    pub async fn follow(mut self, latch: Latch, stop: CancellationToken) {
+        let mut latch = Some(latch);
+        let mut backoff = Backoff::new(POLL, RETRY_MAX);
+        loop {
+            // Reads block: a dead file system must not stop the others.
+            let done = tokio::task::spawn_blocking(move || {
+                let turn = self.turn();
+                (self, turn)
+            });
+            let Ok((this, turn)) = done.await else {
+                // The thread panicked, which the supervisor sees through us.
+                std::panic::resume_unwind(Box::new("a read of a followed file panicked"));
+            };
+            self = this;
+            let wait = match turn {
+                Turn::More => Duration::ZERO,
+                Turn::Idle => {
+                    backoff.reset();
+                    latch = None;
+                    POLL
+                }
+                Turn::Failed => {
+                    latch = None;
+                    backoff.wait()
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(wait), if !wait.is_zero() => {}
+                () = tokio::task::yield_now(), if wait.is_zero() => {}
+            }
+        }
+        drop(latch);
+    }
+
+    fn turn(&mut self) -> Turn {
+        match self.try_turn() {
+            Ok(turn) => {
+                self.telemetry.up();
+                turn
+            }
+            Err((reason, error)) => {
+                self.telemetry.failed(reason, &format_args!("{}: {error}", self.path.display()));
+                // The next file under this name is new: nothing of it was there before us.
+                self.start = StartAt::Beginning;
+                if self.open.take().is_some() {
+                    self.sink.cut(&mut Vec::new());
+                }
+                Turn::Failed
+            }
+        }
+    }
+
+    fn try_turn(&mut self) -> Result<Turn, Failure> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_file()?,
+        };
+        let more = self.read(&mut open).map_err(|error| (Reason::of_io(&error), error))?;
+        let turn = if more { Turn::More } else { self.at_end(&mut open)? };
+        if !(open.replaced && matches!(turn, Turn::More)) {
+            self.open = Some(open);
+        }
+        Ok(turn)
+    }
+
+    fn open_file(&mut self) -> Result<Open, Failure> {
+        let (mut file, id, size) = open_regular(&self.path)?;
+        let offset = match self.start {
+            StartAt::End => size,
+            StartAt::Beginning => 0,
+        };
+        self.start = StartAt::Beginning;
+        file.seek(SeekFrom::Start(offset)).map_err(|error| (Reason::Io, error))?;
+        self.telemetry.following(&self.path.display(), offset);
+        Ok(Open { file, id, offset, replaced: false })
+    }
+
+    /// Reads a turn's share; gives true if there may be more.
+    fn read(&mut self, open: &mut Open) -> io::Result<bool> {
+        let size = open.file.metadata()?.size();
+        if size < open.offset {
+            self.telemetry.rotated(Rotation::Truncate);
+            self.sink.cut(&mut Vec::new());
+            open.offset = open.file.seek(SeekFrom::Start(0))?;
+        }
+        if size == open.offset {
+            self.telemetry.lag(0);
+            return Ok(false);
+        }
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut left = TURN_BYTES;
+        while left > 0 {
+            let n = open.file.read(&mut buffer)?;
+            let Some(chunk) = buffer.get(..n).filter(|chunk| !chunk.is_empty()) else { break };
+            self.sink.bytes(chunk);
+            open.offset += n as u64;
+            left = left.saturating_sub(n as u64);
+        }
+        self.telemetry.lag(size.saturating_sub(open.offset));
+        Ok(left == 0)
+    }
+
+    /// At the end of the open file: is it still the one with the name? The writer may go on in the
+    /// old one for a moment, so it is left only when another look finds nothing new in it.
+    fn at_end(&mut self, open: &mut Open) -> Result<Turn, Failure> {
+        let id = match std::fs::metadata(&self.path) {
+            Ok(metadata) => (metadata.dev(), metadata.ino()),
+            // Renamed or deleted, and no new one yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Turn::Idle),
+            Err(error) => return Err((Reason::of_io(&error), error)),
+        };
+        if id == open.id {
+            open.replaced = false;
+            return Ok(Turn::Idle);
+        }
+        if !std::mem::replace(&mut open.replaced, true) {
+            return Ok(Turn::Idle);
+        }
+        self.telemetry.rotated(Rotation::Rename);
+        self.sink.cut(&mut Vec::new());
+        Ok(Turn::More)
+    }
+}
+
+/// Opens a regular file; a FIFO would keep us waiting, a folder cannot be read.
+fn open_regular(path: &Path) -> Result<(File, FileId, u64), Failure> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|error| (Reason::of_io(&error), error))?;
+    let metadata = file.metadata().map_err(|error| (Reason::of_io(&error), error))?;
+    if !metadata.is_file() {
+        let what = "is not a regular file; for a named pipe use fifo";
+        return Err((Reason::NotAFile, io::Error::other(what)));
+    }
+    Ok((file, (metadata.dev(), metadata.ino()), metadata.size()))
+}
+
+/// Reads a file from its beginning to its end, for `run --once`.
+///
+/// # Errors
+/// It cannot be opened or read.
+pub fn read_whole(path: &Path, sink: &mut dyn TraceSink) -> io::Result<()> {
+    read_to_end(&mut File::open(path)?, sink)
+}
+
+/// Reads to the end of a stream.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_to_end(stream: &mut impl Read, sink: &mut dyn TraceSink) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => sink.bytes(buffer.get(..n).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    sink.cut(&mut Vec::new());
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! What a metric is: its name, type and help, declared once.
+
+/// The Prometheus type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up and down.
+    Gauge,
+    /// Only rises, until the exporter restarts (or the service, for values read from it).
+    Counter,
+    /// Counts observations in buckets.
+    Histogram,
+    /// Quantiles made by the service's own runtime.
+    Summary,
+}
+
+impl Kind {
+    /// The word of the `# TYPE` line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+            Self::Summary => "summary",
+        }
+    }
+}
+
+/// One metric of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Desc {
+    /// Full Prometheus name, with unit and, for counters, `_total`.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// The `# HELP` text: what it means and where it comes from.
+    pub help: &'static str,
+    /// Names of its own labels, in the order in which a series holds their values.
+    pub labels: &'static [&'static str],
+}

@@ -1,0 +1,10 @@
+//! The plain types that cross a border between stations; they know nothing else.
+
+pub mod log;
+pub mod memstats;
+pub mod metric;
+pub mod record;
+pub mod service;
+pub mod sink;
+pub mod snapshot;
+pub mod stats;

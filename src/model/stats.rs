@@ -1,0 +1,73 @@
+//! What the pure stations count while they work; telemetry turns it into metrics.
+
+/// Kinds of records, for counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A schedtrace summary.
+    Sched,
+    /// A scheddetail block.
+    SchedDetail,
+    /// A gctrace line.
+    Gc,
+}
+
+impl RecordKind {
+    /// All kinds, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Sched, Self::SchedDetail, Self::Gc];
+
+    /// The label value, and the `kind` of `parse`'s JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sched => "sched",
+            Self::SchedDetail => "sched_detail",
+            Self::Gc => "gc",
+        }
+    }
+}
+
+/// One number a record kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PerKind([u64; RecordKind::ALL.len()]);
+
+impl PerKind {
+    /// Adds `n` to a kind.
+    pub fn add(&mut self, kind: RecordKind, n: u64) {
+        if let Some(slot) = self.0.get_mut(kind as usize) {
+            *slot += n;
+        }
+    }
+
+    /// The number of a kind.
+    #[must_use]
+    pub fn get(&self, kind: RecordKind) -> u64 {
+        self.0.get(kind as usize).copied().unwrap_or_default()
+    }
+
+    /// The sum over all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// Running totals of one service's trace stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TraceStats {
+    /// Bytes read.
+    pub bytes: u64,
+    /// Lines seen, traces and others.
+    pub lines: u64,
+    /// Lines longer than the cap; their rest was passed over.
+    pub lines_too_long: u64,
+    /// Records read.
+    pub records: PerKind,
+    /// Lines that look like a trace and do not parse.
+    pub malformed: PerKind,
+    /// Records given up because a part is missing: a block cut or damaged, a last line without its end.
+    pub incomplete: PerKind,
+    /// Fields that no known Go release prints.
+    pub unknown_fields: PerKind,
+    /// Blocks that the runtime printed by itself while it crashed; not samples.
+    pub crash_dumps: u64,
+}

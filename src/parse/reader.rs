@@ -1,0 +1,310 @@
+//! Lines → records: a scheddetail block is many lines, everything else is one.
+
+use super::line::{self, Line, Verdict};
+use crate::model::record::{DetailBlock, DetailHead, Dump, Goroutine, Proc, Record, Thread};
+use crate::model::stats::{RecordKind, TraceStats};
+
+/// Most Ps kept of one block: the runtime's own limit was 1,024 until Go 1.10 and machines with
+/// more cores than this are not known.
+const PROCS_MAX: usize = 65_536;
+
+/// Reads one service's lines in order.
+#[derive(Debug, Default)]
+pub struct Reader<D> {
+    open: Option<Open<D>>,
+    /// Goroutines of the last whole block; the runtime's list of them never shrinks.
+    last_listed: u64,
+    last_uptime_ms: u64,
+}
+
+/// Where in a block the last line stood; the order is fixed: P, M, G.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Procs,
+    Threads,
+    Goroutines,
+}
+
+#[derive(Debug)]
+struct Open<D> {
+    block: DetailBlock<D>,
+    part: Part,
+    threads: u64,
+    goroutines: u64,
+    damaged: bool,
+    dying: bool,
+}
+
+impl<D: Dump> Reader<D> {
+    /// Takes a line without its line feed. Calls `emit` with each record that is complete now:
+    /// a block is, when the next one begins.
+    ///
+    /// Gives false for a line that is not the runtime's.
+    #[inline]
+    pub fn line(
+        &mut self,
+        line: &[u8],
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) -> bool {
+        match line::read(line) {
+            Verdict::Foreign => {
+                self.note_damage(line);
+                false
+            }
+            Verdict::Malformed(kind) => {
+                stats.malformed.add(kind, 1);
+                self.note_malformed(kind);
+                true
+            }
+            Verdict::Trace(parsed) => {
+                self.trace(parsed, stats, emit);
+                true
+            }
+        }
+    }
+
+    fn trace(
+        &mut self,
+        parsed: Line<'_>,
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) {
+        let unknown = u64::try_from(parsed.unknown_fields()).unwrap_or(u64::MAX);
+        match parsed {
+            Line::Goroutine(goroutine, _) => {
+                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
+                self.goroutine(&goroutine);
+            }
+            Line::Thread(thread, _) => {
+                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
+                self.thread(thread);
+            }
+            Line::Proc(proc, _) => {
+                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
+                self.proc(proc, stats, emit);
+            }
+            Line::Head(head) => {
+                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
+                self.close(stats, emit);
+                self.open = Some(Open::new(head));
+            }
+            Line::Sched(sched) => {
+                stats.unknown_fields.add(RecordKind::Sched, unknown);
+                self.close(stats, emit);
+                self.note_uptime(sched.summary.uptime_ms);
+                stats.records.add(RecordKind::Sched, 1);
+                emit(Record::Sched(sched));
+            }
+            Line::Gc(gc) => {
+                stats.unknown_fields.add(RecordKind::Gc, unknown);
+                stats.records.add(RecordKind::Gc, 1);
+                emit(Record::Gc(gc));
+            }
+        }
+    }
+
+    /// The stream ends or breaks: gives the block at hand if it can be told to be whole.
+    pub fn end(&mut self, stats: &mut TraceStats, emit: &mut impl FnMut(Record<D>)) {
+        self.close(stats, emit);
+    }
+
+    /// What follows comes from another process or another place: forgets what was learned.
+    pub fn reset(&mut self) {
+        self.open = None;
+        self.last_listed = 0;
+        self.last_uptime_ms = 0;
+    }
+
+    fn proc(&mut self, proc: Proc, stats: &mut TraceStats, emit: &mut impl FnMut(Record<D>)) {
+        if self.open.as_ref().is_some_and(|open| open.part > Part::Procs) {
+            // The next block began and its head was lost.
+            self.close(stats, emit);
+        }
+        if let Some(open) = &mut self.open
+            && open.block.procs.len() < PROCS_MAX
+        {
+            open.block.procs.push(proc);
+        }
+    }
+
+    fn thread(&mut self, thread: Thread) {
+        if let Some(open) = &mut self.open {
+            open.damaged |= open.part > Part::Threads;
+            open.part = Part::Threads;
+            open.threads += 1;
+            open.dying |= thread.dying != 0;
+            open.block.dump.thread(thread);
+        }
+    }
+
+    fn goroutine(&mut self, goroutine: &Goroutine<'_>) {
+        if let Some(open) = &mut self.open {
+            open.part = Part::Goroutines;
+            open.goroutines += 1;
+            open.block.dump.goroutine(goroutine);
+        }
+    }
+
+    fn note_malformed(&mut self, kind: RecordKind) {
+        if kind == RecordKind::SchedDetail {
+            if let Some(open) = &mut self.open {
+                open.damaged = true;
+            }
+        } else if kind == RecordKind::Sched {
+            // Whatever block follows has lost its head.
+            if let Some(open) = &mut self.open {
+                open.part = Part::Goroutines;
+            }
+        }
+    }
+
+    /// A foreign line that begins like a block's line hides one that was torn.
+    #[inline]
+    fn note_damage(&mut self, line: &[u8]) {
+        if let [b' ', b' ', b'P' | b'M' | b'G', ..] = line {
+            self.note_malformed(RecordKind::SchedDetail);
+        }
+    }
+
+    fn note_uptime(&mut self, uptime_ms: u64) {
+        if uptime_ms < self.last_uptime_ms {
+            self.last_listed = 0;
+        }
+        self.last_uptime_ms = uptime_ms;
+    }
+
+    fn close(&mut self, stats: &mut TraceStats, emit: &mut impl FnMut(Record<D>)) {
+        let Some(open) = self.open.take() else { return };
+        self.note_uptime(open.block.head.summary.uptime_ms);
+        if open.dying {
+            stats.crash_dumps += 1;
+        } else if open.is_whole(self.last_listed) {
+            self.last_listed = open.goroutines;
+            stats.records.add(RecordKind::SchedDetail, 1);
+            emit(Record::SchedDetail(Box::new(open.block)));
+        } else {
+            // Another process may list fewer; then the next block is measured against this one.
+            if !open.damaged {
+                self.last_listed = self.last_listed.min(open.goroutines);
+            }
+            stats.incomplete.add(RecordKind::SchedDetail, 1);
+        }
+    }
+}
+
+impl<D: Dump> Open<D> {
+    fn new(head: DetailHead) -> Self {
+        let block = DetailBlock { head, procs: Vec::new(), dump: D::default() };
+        Self { block, part: Part::Procs, threads: 0, goroutines: 0, damaged: false, dying: false }
+    }
+
+    /// The block's own marks of being whole: a line for every P, and no fewer goroutines than the
+    /// list had before. Nothing in the format tells the number of goroutines.
+    fn is_whole(&self, last_listed: u64) -> bool {
+        let procs = u64::try_from(self.block.procs.len()).unwrap_or(u64::MAX);
+        !self.damaged
+            && procs == u64::from(self.block.head.summary.gomaxprocs)
+            && self.threads > 0
+            && self.goroutines > 0
+            && self.goroutines >= last_listed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Ids(Vec<u64>);
+
+    impl Dump for Ids {
+        fn thread(&mut self, _: Thread) {}
+        fn goroutine(&mut self, goroutine: &Goroutine<'_>) {
+            self.0.push(goroutine.id);
+        }
+    }
+
+    fn head(uptime_ms: u32) -> String {
+        format!(
+            "SCHED {uptime_ms}ms: gomaxprocs=1 idleprocs=1 threads=2 spinningthreads=0 needspinning=0 idlethreads=0 runqueue=0 gcwaiting=false nmidlelocked=0 stopwait=0 sysmonwait=false"
+        )
+    }
+
+    const P: &str =
+        "  P0: status=0 schedtick=1 syscalltick=0 m=nil runqsize=0 gfreecnt=0 timerslen=0";
+    const M: &str = "  M0: p=nil curg=nil mallocing=0 throwing=0 preemptoff= locks=0 dying=0 spinning=false blocked=true lockedg=nil";
+    const G1: &str = "  G1: status=4(sleep) m=nil lockedm=nil";
+    const G2: &str = "  G2: status=4(select) m=nil lockedm=nil";
+
+    fn read(lines: &[&str]) -> (Vec<Vec<u64>>, TraceStats) {
+        let (mut reader, mut stats, mut blocks) =
+            (Reader::<Ids>::default(), TraceStats::default(), Vec::new());
+        let mut emit = |record: Record<Ids>| {
+            if let Record::SchedDetail(block) = record {
+                blocks.push(block.dump.0);
+            }
+        };
+        for line in lines {
+            reader.line(line.as_bytes(), &mut stats, &mut emit);
+        }
+        reader.end(&mut stats, &mut emit);
+        (blocks, stats)
+    }
+
+    #[test]
+    fn blocks_end_where_the_next_begins_and_foreign_lines_do_not_matter() {
+        let (first, second) = (head(0), head(1000));
+        let (blocks, stats) =
+            read(&[&first, P, "INFO hello", M, G1, "INFO again", G2, &second, P, M, G1, G2]);
+        assert_eq!(blocks, [vec![1, 2], vec![1, 2]]);
+        assert_eq!(stats.incomplete.total(), 0);
+    }
+
+    #[test]
+    fn a_block_with_a_damaged_line_or_too_few_goroutines_is_given_up_and_counted() {
+        let (first, second, third) = (head(0), head(1000), head(2000));
+        let (blocks, stats) = read(&[
+            &first,
+            P,
+            M,
+            G1,
+            G2,
+            &second,
+            P,
+            M,
+            G1,
+            "  G2: status=4(sel",
+            &third,
+            P,
+            M,
+            G1,
+        ]);
+        assert_eq!(blocks, [vec![1, 2]]);
+        assert_eq!(stats.incomplete.get(RecordKind::SchedDetail), 2);
+        assert_eq!(stats.malformed.get(RecordKind::SchedDetail), 1);
+    }
+
+    #[test]
+    fn lines_of_a_block_without_its_head_are_not_added_to_the_one_before() {
+        let first = head(0);
+        let (blocks, _) = read(&[&first, P, M, G1, G2, "SCHED 10002026/11/21 INFO", P, M, G1, G2]);
+        assert_eq!(blocks, [vec![1, 2]]);
+    }
+
+    #[test]
+    fn the_block_before_a_panic_is_not_a_sample() {
+        let (first, dying) = (head(0), M.replace("dying=0", "dying=1"));
+        let (blocks, stats) = read(&[&first, P, &dying, G1, "panic: x"]);
+        assert!(blocks.is_empty());
+        assert_eq!(stats.crash_dumps, 1);
+    }
+
+    #[test]
+    fn a_restart_may_list_fewer_goroutines() {
+        let (first, second) = (head(5000), head(0));
+        let (blocks, stats) = read(&[&first, P, M, G1, G2, &second, P, M, G1]);
+        assert_eq!(blocks, [vec![1, 2], vec![1]]);
+        assert_eq!(stats.incomplete.total(), 0);
+    }
+}

@@ -1,0 +1,222 @@
+//! One service's pure stations in a row, behind one lock: frame → parse → aggregate.
+//!
+//! The lock is held while a chunk is worked on (at most 64 KiB) or a snapshot is taken; never
+//! across an await.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus::proto::MetricFamily;
+
+use crate::aggregate::catalog::METRICS;
+use crate::aggregate::service::{Options, ServiceState};
+use crate::aggregate::tally::Tally;
+use crate::config::{LINE_MAX_BYTES, Service, Trace, TraceSource};
+use crate::export::text;
+use crate::frame::lines::Lines;
+use crate::frame::packets::{Grammar, Packets, TraceLines};
+use crate::model::sink::TraceSink;
+use crate::model::snapshot::ServiceSnapshot;
+use crate::model::stats::{RecordKind, TraceStats};
+use crate::parse::expvar::{self, ExpvarError};
+use crate::parse::line::{self, Verdict};
+use crate::parse::reader::Reader;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::service::TraceTelemetry;
+
+/// What the packet framer needs of the grammars.
+const GRAMMAR: Grammar = Grammar {
+    is_beginning: line::is_beginning,
+    is_whole: |text| matches!(line::read(text), Verdict::Trace(_)),
+};
+
+/// The stations of one service.
+#[derive(Debug)]
+pub struct Pipeline {
+    inner: Mutex<Inner>,
+    telemetry: TraceTelemetry,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct Inner {
+    lines: Lines,
+    packets: Packets,
+    reader: Reader<Tally>,
+    state: ServiceState,
+    stats: TraceStats,
+}
+
+impl Pipeline {
+    /// For one service of the config. `trace_lines` matters where the service's stderr is passed on.
+    #[must_use]
+    pub fn new(service: &Service, metrics: Arc<Metrics>, trace_lines: TraceLines) -> Arc<Self> {
+        let options = Options {
+            trace: service.trace.is_some(),
+            expvar: service.expvar.is_some(),
+            per_p: service.runqueue_per_p,
+            by_size: service.expvar.as_ref().is_some_and(|expvar| expvar.by_size),
+        };
+        let recorded = matches!(service.trace, Some(Trace { source: TraceSource::Recording, .. }));
+        let watching_since_ns = if recorded { 0 } else { now_ns() };
+        let max_line = service.trace.as_ref().map_or(LINE_MAX_BYTES, |trace| trace.max_line_bytes);
+        let inner = Inner {
+            lines: Lines::new(max_line),
+            packets: Packets::new(GRAMMAR, trace_lines),
+            reader: Reader::default(),
+            state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
+            stats: TraceStats::default(),
+        };
+        let telemetry = TraceTelemetry::new(metrics, service.identity.service.as_str());
+        Arc::new(Self { inner: Mutex::new(inner), telemetry, started: Instant::now() })
+    }
+
+    /// Where ingest puts the bytes of the trace.
+    #[must_use]
+    pub fn sink(self: &Arc<Self>) -> Sink {
+        Sink(Arc::clone(self))
+    }
+
+    /// Takes the body of `/debug/vars`.
+    ///
+    /// # Errors
+    /// It is none, or is cut; the state says then that expvar gives nothing.
+    pub fn expvar(&self, body: &[u8]) -> Result<(), ExpvarError> {
+        let vars = expvar::read(body);
+        let mut inner = self.lock();
+        match vars {
+            Ok(vars) => {
+                match vars.memstats {
+                    Some(stats) => inner.state.observe_memstats(stats),
+                    None => inner.state.expvar_failed(),
+                }
+                self.telemetry.unreadable_vars(vars.unreadable);
+                Ok(())
+            }
+            Err(error) => {
+                inner.state.expvar_failed();
+                Err(error)
+            }
+        }
+    }
+
+    /// `/debug/vars` could not be read.
+    pub fn expvar_failed(&self) {
+        self.lock().state.expvar_failed();
+    }
+
+    /// Every series at this moment; brings the counters about the stream up to date too.
+    #[must_use]
+    pub fn snapshot(&self) -> ServiceSnapshot {
+        let now = self.now();
+        let inner = self.lock();
+        self.telemetry.publish(&inner.stats);
+        inner.state.snapshot(now)
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nanoseconds since 1970.
+fn now_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A service's pipeline as ingest sees it.
+#[derive(Debug)]
+pub struct Sink(Arc<Pipeline>);
+
+impl TraceSink for Sink {
+    fn bytes(&mut self, chunk: &[u8]) {
+        let now = self.0.now();
+        let inner = &mut *self.0.lock();
+        let Inner { lines, reader, state, stats, .. } = inner;
+        stats.bytes += chunk.len() as u64;
+        let counted = lines.push(chunk, |line| {
+            reader.line(line, stats, &mut |record| state.observe(record, now));
+        });
+        stats.lines += counted.lines;
+        stats.lines_too_long += counted.too_long;
+    }
+
+    fn packet(&mut self, packet: &[u8], passed: &mut Vec<u8>) {
+        let now = self.0.now();
+        let inner = &mut *self.0.lock();
+        let Inner { packets, reader, state, stats, .. } = inner;
+        stats.bytes += packet.len() as u64;
+        let mut lines = 0;
+        let whole = packets.push(packet, passed, |line| {
+            lines += 1;
+            reader.line(line, stats, &mut |record| state.observe(record, now));
+        });
+        stats.lines += lines;
+        if !whole {
+            stats.incomplete.add(RecordKind::Sched, 1);
+        }
+    }
+
+    fn cut(&mut self, passed: &mut Vec<u8>) {
+        let now = self.0.now();
+        let inner = &mut *self.0.lock();
+        let Inner { lines, packets, reader, state, stats } = inner;
+        if let Some(rest) = lines.cut()
+            && let Some(kind) = kind_of_cut(&rest)
+        {
+            stats.incomplete.add(kind, 1);
+        }
+        packets.cut(passed);
+        reader.end(stats, &mut |record| state.observe(record, now));
+        reader.reset();
+    }
+}
+
+/// Which record the beginning of a line would have become.
+fn kind_of_cut(rest: &[u8]) -> Option<RecordKind> {
+    if !line::is_beginning(rest) {
+        return None;
+    }
+    match rest.first() {
+        Some(b'S') => Some(RecordKind::Sched),
+        Some(b'g') => Some(RecordKind::Gc),
+        _ => Some(RecordKind::SchedDetail),
+    }
+}
+
+/// All services, and ourselves.
+#[derive(Debug, Clone)]
+pub struct Pipelines {
+    services: Arc<[Arc<Pipeline>]>,
+    metrics: Arc<Metrics>,
+}
+
+impl Pipelines {
+    /// The services in the order of the config.
+    #[must_use]
+    pub fn new(services: Vec<Arc<Pipeline>>, metrics: Arc<Metrics>) -> Self {
+        Self { services: services.into(), metrics }
+    }
+
+    /// A picture of all services, and then of ourselves.
+    #[must_use]
+    pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
+        let services = self.services.iter().map(|service| service.snapshot()).collect();
+        (services, self.metrics.gather())
+    }
+
+    /// The page at `/metrics`, in the Prometheus text format.
+    #[must_use]
+    pub fn page(&self) -> Vec<u8> {
+        let (services, own) = self.snapshot();
+        let mut page = Vec::with_capacity(32 * 1024);
+        text::services(&mut page, METRICS, &services);
+        text::own(&mut page, &own);
+        page
+    }
+}

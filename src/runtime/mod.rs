@@ -1,0 +1,7 @@
+//! Keeping the parts alive: tasks, backoff, signals, readiness.
+
+pub mod backoff;
+pub mod health;
+pub mod signals;
+pub mod supervise;
+pub mod trigger;

@@ -1,0 +1,121 @@
+//! The page at `/`: what this is, what it reads, where the numbers are.
+
+use std::fmt::Write;
+
+use crate::config::{Config, ScrapeWhen, Service};
+use crate::telemetry::metrics::BUILD;
+
+/// The page's text, made once.
+#[derive(Debug)]
+pub struct Page(String);
+
+impl Page {
+    /// For these settings.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let mut rows = String::new();
+        for service in &config.services {
+            // Writing to a String cannot fail.
+            let _never = writeln!(
+                rows,
+                "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+                escaped(service.identity.service.as_str()),
+                escaped(&trace(service)),
+                escaped(&expvar(service)),
+            );
+        }
+        Self(
+            TEMPLATE
+                .replace("{version}", BUILD.version)
+                .replace("{revision}", BUILD.revision)
+                .replace("{rows}", &rows),
+        )
+    }
+
+    /// The page.
+    #[must_use]
+    pub fn html(&self) -> String {
+        self.0.clone()
+    }
+}
+
+const TEMPLATE: &str = r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>godebug-exporter</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top; overflow-wrap: anywhere; }
+code, td { font-family: ui-monospace, monospace; font-size: .9em; }
+</style>
+</head>
+<body>
+<h1>godebug-exporter</h1>
+<p>Metrics of the Go runtime's scheduler, garbage collector and memory, read from outside the services below.</p>
+<ul>
+<li><a href="/metrics">/metrics</a> for Prometheus</li>
+<li><a href="/-/ready">/-/ready</a> and <a href="/-/healthy">/-/healthy</a> for probes</li>
+</ul>
+<h2>Services</h2>
+<table>
+<tr><th>service</th><th>trace from</th><th>expvar from</th></tr>
+{rows}</table>
+<p>Version {version}, revision {revision}.</p>
+</body>
+</html>
+"#;
+
+fn trace(service: &Service) -> String {
+    use crate::config::TraceSource::{Child, Command, Fifo, File, Recording, Stdin};
+    match service.trace.as_ref().map(|trace| &trace.source) {
+        None => "–".into(),
+        Some(File { path, .. }) => format!("file {}", path.display()),
+        Some(Fifo(path)) => format!("named pipe {}", path.display()),
+        Some(Stdin) => "stdin".into(),
+        Some(Command(words)) => format!("command {}", words.first().map_or("", String::as_str)),
+        Some(Child) => "stderr of the child".into(),
+        Some(Recording) => "a recording".into(),
+    }
+}
+
+fn expvar(service: &Service) -> String {
+    service.expvar.as_ref().map_or_else(
+        || "–".into(),
+        |expvar| match expvar.when {
+            ScrapeWhen::Every(every) => format!("{} every {every:?}", expvar.url),
+            ScrapeWhen::OnScrape => format!("{} when /metrics is read", expvar.url),
+        },
+    )
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_break_the_page() {
+        let config = crate::config::file::read(
+            "services:\n  - name: '<script>&\"'\n    trace: {stdin: true}\n",
+        )
+        .unwrap();
+        assert!(Page::new(&config).html().contains("<td>&lt;script&gt;&amp;&quot;</td>"));
+    }
+}

@@ -1,0 +1,213 @@
+//! The exporter's own metrics, in the `prometheus` crate's registry.
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+    core::Collector,
+};
+
+/// Version, revision and build date of this binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    /// Of the package.
+    pub version: &'static str,
+    /// The commit, or `unknown`.
+    pub revision: &'static str,
+    /// Day of the build, or of `SOURCE_DATE_EPOCH`.
+    pub date: &'static str,
+}
+
+/// This binary.
+pub const BUILD: Build = Build {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: env!("BUILD_REVISION"),
+    date: env!("BUILD_DATE"),
+};
+
+/// All metrics about ourselves.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each field's help text is beside its name below")]
+pub struct Metrics {
+    registry: Registry,
+    pub records: IntCounterVec,
+    pub malformed: IntCounterVec,
+    pub incomplete: IntCounterVec,
+    pub unknown_fields: IntCounterVec,
+    pub crash_dumps: IntCounterVec,
+    pub bytes: IntCounterVec,
+    pub lines: IntCounterVec,
+    pub lines_too_long: IntCounterVec,
+    pub source_up: IntGaugeVec,
+    pub source_errors: IntCounterVec,
+    pub lag: IntGaugeVec,
+    pub rotations: IntCounterVec,
+    pub stderr_dropped: IntCounterVec,
+    pub scrape_success: IntGaugeVec,
+    pub scrape_duration: GaugeVec,
+    pub scrape_last_success: GaugeVec,
+    pub scrapes: IntCounterVec,
+    pub scrape_errors: IntCounterVec,
+    pub unreadable_vars: IntCounterVec,
+    pub http_requests: IntCounterVec,
+    pub http_connections: IntGauge,
+    pub http_refused: IntCounter,
+    pub tasks_lost: IntCounter,
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(format!("godebug_exporter_{name}"), help)
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: Result<C>) -> Result<C> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// A name is wrong or used twice: a defect of this file.
+    #[expect(clippy::too_many_lines, reason = "a table: one entry a metric")]
+    pub fn new() -> Result<Self> {
+        let registry = Registry::new();
+        let r = &registry;
+        let counters = |name, help, labels: &[&str]| {
+            registered(r, IntCounterVec::new(options(name, help), labels))
+        };
+        let gauges = |name, help, labels: &[&str]| {
+            registered(r, IntGaugeVec::new(options(name, help), labels))
+        };
+        let floats =
+            |name, help, labels: &[&str]| registered(r, GaugeVec::new(options(name, help), labels));
+        let metrics = Self {
+            records: counters(
+                "records_total",
+                "Trace records read, by kind.",
+                &["service", "kind"],
+            )?,
+            malformed: counters(
+                "records_malformed_total",
+                "Lines that look like a trace and do not parse: torn, cut, or of an unknown form.",
+                &["service", "kind"],
+            )?,
+            incomplete: counters(
+                "records_incomplete_total",
+                "Records given up because a part is missing.",
+                &["service", "kind"],
+            )?,
+            unknown_fields: counters(
+                "unknown_fields_total",
+                "Fields in trace records that no known Go release prints.",
+                &["service", "kind"],
+            )?,
+            crash_dumps: counters(
+                "crash_dumps_total",
+                "Scheduler dumps that the runtime printed while it crashed; not counted as samples.",
+                &["service"],
+            )?,
+            bytes: counters("read_bytes_total", "Bytes read from trace sources.", &["service"])?,
+            lines: counters(
+                "lines_total",
+                "Lines read from trace sources, the service's own included.",
+                &["service"],
+            )?,
+            lines_too_long: counters(
+                "lines_too_long_total",
+                "Lines longer than max_line, which were passed over.",
+                &["service"],
+            )?,
+            source_up: gauges(
+                "source_up",
+                "Whether a trace source can be read (1) or not (0).",
+                &["service", "source"],
+            )?,
+            source_errors: counters(
+                "source_errors_total",
+                "Failures to open or read a trace source, by reason.",
+                &["service", "source", "reason"],
+            )?,
+            lag: gauges(
+                "file_lag_bytes",
+                "Bytes of the followed file that are not read yet.",
+                &["service"],
+            )?,
+            rotations: counters(
+                "file_rotations_total",
+                "Changes of the followed file, by how it was rotated.",
+                &["service", "how"],
+            )?,
+            stderr_dropped: counters(
+                "stderr_dropped_bytes_total",
+                "Bytes of the service's stderr not passed on, because whoever reads ours stood still.",
+                &["service"],
+            )?,
+            scrape_success: gauges(
+                "scrape_success",
+                "Whether the last read of an endpoint succeeded.",
+                &["service", "source"],
+            )?,
+            scrape_duration: floats(
+                "scrape_duration_seconds",
+                "How long the last read of an endpoint took.",
+                &["service", "source"],
+            )?,
+            scrape_last_success: floats(
+                "scrape_last_success_timestamp_seconds",
+                "When an endpoint was last read with success, in seconds since 1970; 0 if never.",
+                &["service", "source"],
+            )?,
+            scrapes: counters("scrapes_total", "Reads of an endpoint.", &["service", "source"])?,
+            scrape_errors: counters(
+                "scrape_errors_total",
+                "Reads of an endpoint that failed, by reason.",
+                &["service", "source", "reason"],
+            )?,
+            unreadable_vars: counters(
+                "expvar_unreadable_total",
+                "Variables of /debug/vars whose value is not JSON and could not be read.",
+                &["service"],
+            )?,
+            http_requests: counters(
+                "http_requests_total",
+                "HTTP requests answered, by path and status code.",
+                &["path", "code"],
+            )?,
+            http_connections: registered(
+                r,
+                IntGauge::with_opts(options("http_connections", "Open HTTP connections.")),
+            )?,
+            http_refused: registered(
+                r,
+                IntCounter::with_opts(options(
+                    "http_connections_refused_total",
+                    "HTTP connections closed at once, because there were too many.",
+                )),
+            )?,
+            tasks_lost: registered(
+                r,
+                IntCounter::with_opts(options(
+                    "tasks_lost_total",
+                    "Parts of the exporter that ended by a defect; the log has its text.",
+                )),
+            )?,
+            registry: registry.clone(),
+        };
+        let build = gauges(
+            "build_info",
+            "Always 1; the labels tell which build this is.",
+            &["version", "revision", "build_date"],
+        )?;
+        build.with_label_values(&[BUILD.version, BUILD.revision, BUILD.date]).set(1);
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// Everything at this moment.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+}

@@ -1,0 +1,5 @@
+//! About ourselves: every event is one counter and one log line, and both are here.
+
+pub mod logs;
+pub mod metrics;
+pub mod service;

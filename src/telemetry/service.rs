@@ -1,0 +1,259 @@
+//! Events of one service's sources.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::IntCounter;
+use tracing::{info, warn};
+
+use super::metrics::Metrics;
+use crate::model::stats::{PerKind, RecordKind, TraceStats};
+
+/// Why a source could not be read: the closed set of the label `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Reason {
+    NotFound,
+    PermissionDenied,
+    NotAFile,
+    Ended,
+    ConnectionRefused,
+    Timeout,
+    HttpStatus,
+    TooLarge,
+    NotExpvar,
+    Truncated,
+    Io,
+}
+
+impl Reason {
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::PermissionDenied => "permission_denied",
+            Self::NotAFile => "not_a_file",
+            Self::Ended => "ended",
+            Self::ConnectionRefused => "connection_refused",
+            Self::Timeout => "timeout",
+            Self::HttpStatus => "http_status",
+            Self::TooLarge => "too_large",
+            Self::NotExpvar => "not_expvar",
+            Self::Truncated => "truncated",
+            Self::Io => "io",
+        }
+    }
+
+    /// The reason behind an I/O error.
+    #[must_use]
+    pub fn of_io(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::PermissionDenied => Self::PermissionDenied,
+            ErrorKind::ConnectionRefused => Self::ConnectionRefused,
+            ErrorKind::TimedOut => Self::Timeout,
+            ErrorKind::IsADirectory => Self::NotAFile,
+            _ => Self::Io,
+        }
+    }
+}
+
+/// How a followed file changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// Another file took its name.
+    Rename,
+    /// It became shorter.
+    Truncate,
+}
+
+impl Rotation {
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rename => "rename",
+            Self::Truncate => "truncate",
+        }
+    }
+}
+
+/// The counters of one service's trace stream.
+#[derive(Debug)]
+pub struct TraceTelemetry {
+    metrics: Arc<Metrics>,
+    service: Box<str>,
+}
+
+impl TraceTelemetry {
+    /// Begins every counter at 0.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, service: &str) -> Self {
+        let telemetry = Self { metrics, service: service.into() };
+        telemetry.publish(&TraceStats::default());
+        telemetry
+    }
+
+    /// Brings the counters to what the pure stations counted.
+    pub fn publish(&self, stats: &TraceStats) {
+        let metrics = &self.metrics;
+        let service = [&*self.service];
+        raise(&metrics.bytes.with_label_values(&service), stats.bytes);
+        raise(&metrics.lines.with_label_values(&service), stats.lines);
+        raise(&metrics.lines_too_long.with_label_values(&service), stats.lines_too_long);
+        raise(&metrics.crash_dumps.with_label_values(&service), stats.crash_dumps);
+        let per_kind: [(&prometheus::IntCounterVec, &PerKind); 4] = [
+            (&metrics.records, &stats.records),
+            (&metrics.malformed, &stats.malformed),
+            (&metrics.incomplete, &stats.incomplete),
+            (&metrics.unknown_fields, &stats.unknown_fields),
+        ];
+        for (counters, counts) in per_kind {
+            for kind in RecordKind::ALL {
+                raise(
+                    &counters.with_label_values(&[&self.service, kind.as_str()]),
+                    counts.get(kind),
+                );
+            }
+        }
+    }
+
+    /// Variables of one expvar page that could not be read.
+    pub fn unreadable_vars(&self, n: u64) {
+        self.metrics.unreadable_vars.with_label_values(&[&*self.service]).inc_by(n);
+    }
+}
+
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+/// Events of one source of one service.
+#[derive(Debug)]
+pub struct SourceTelemetry {
+    metrics: Arc<Metrics>,
+    service: Box<str>,
+    source: &'static str,
+    failing: AtomicBool,
+}
+
+impl SourceTelemetry {
+    /// A trace source: down until it says otherwise.
+    #[must_use]
+    pub fn trace(metrics: Arc<Metrics>, service: &str, source: &'static str) -> Arc<Self> {
+        metrics.source_up.with_label_values(&[service, source]).set(0);
+        metrics.source_errors.with_label_values(&[service, source, Reason::Io.as_str()]);
+        if source == "file" {
+            metrics.lag.with_label_values(&[service]).set(0);
+            for how in [Rotation::Rename, Rotation::Truncate] {
+                metrics.rotations.with_label_values(&[service, how.as_str()]);
+            }
+        }
+        if source == "child" {
+            metrics.stderr_dropped.with_label_values(&[service]);
+        }
+        Self::new(metrics, service, source)
+    }
+
+    /// An HTTP endpoint.
+    #[must_use]
+    pub fn endpoint(metrics: Arc<Metrics>, service: &str, source: &'static str) -> Arc<Self> {
+        metrics.scrape_success.with_label_values(&[service, source]).set(0);
+        metrics.scrapes.with_label_values(&[service, source]);
+        metrics.scrape_last_success.with_label_values(&[service, source]).set(0.0);
+        metrics.scrape_errors.with_label_values(&[service, source, Reason::Timeout.as_str()]);
+        metrics.unreadable_vars.with_label_values(&[service]);
+        Self::new(metrics, service, source)
+    }
+
+    fn new(metrics: Arc<Metrics>, service: &str, source: &'static str) -> Arc<Self> {
+        Arc::new(Self { metrics, service: service.into(), source, failing: AtomicBool::new(false) })
+    }
+
+    fn labels(&self) -> [&str; 2] {
+        [&self.service, self.source]
+    }
+
+    /// The source can be read.
+    pub fn up(&self) {
+        self.metrics.source_up.with_label_values(&self.labels()).set(1);
+        if self.failing.swap(false, Ordering::Relaxed) {
+            info!(service = %self.service, source = self.source, "source can be read again");
+        }
+    }
+
+    /// The source cannot be read; it is tried again. Logged once until it recovers.
+    pub fn failed(&self, reason: Reason, error: &dyn Display) {
+        let [service, source] = self.labels();
+        self.metrics.source_up.with_label_values(&[service, source]).set(0);
+        self.metrics.source_errors.with_label_values(&[service, source, reason.as_str()]).inc();
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            warn!(service, source, reason = reason.as_str(), error = %error, "cannot read source, trying again");
+        }
+    }
+
+    /// The source came to its end and gives no more.
+    pub fn ended(&self) {
+        self.metrics.source_up.with_label_values(&self.labels()).set(0);
+        info!(service = %self.service, source = self.source, "source ended");
+    }
+
+    /// A file is followed from `offset` on.
+    pub fn following(&self, path: &dyn Display, offset: u64) {
+        info!(service = %self.service, path = %path, offset, "following file");
+    }
+
+    /// A followed file was rotated.
+    pub fn rotated(&self, how: Rotation) {
+        self.metrics.rotations.with_label_values(&[&*self.service, how.as_str()]).inc();
+        info!(service = %self.service, how = how.as_str(), "followed file was rotated");
+    }
+
+    /// Bytes of the file that are not read yet.
+    pub fn lag(&self, bytes: u64) {
+        self.metrics
+            .lag
+            .with_label_values(&[&*self.service])
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Bytes of the child's stderr were not passed on.
+    pub fn stderr_dropped(&self, bytes: u64) {
+        self.metrics.stderr_dropped.with_label_values(&[&*self.service]).inc_by(bytes);
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            warn!(service = %self.service, "the reader of our stderr stands still; dropping the service's log so that the service does not stop");
+        }
+    }
+
+    /// An endpoint was read.
+    pub fn scraped(&self, took: Duration) {
+        let labels = self.labels();
+        self.finish_scrape(took, 1);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.metrics.scrape_last_success.with_label_values(&labels).set(now.as_secs_f64());
+        if self.failing.swap(false, Ordering::Relaxed) {
+            info!(service = %self.service, source = self.source, "endpoint can be read again");
+        }
+    }
+
+    /// An endpoint could not be read. Logged once until it recovers.
+    pub fn scrape_failed(&self, took: Duration, reason: Reason, error: &dyn Display) {
+        let [service, source] = self.labels();
+        self.finish_scrape(took, 0);
+        self.metrics.scrape_errors.with_label_values(&[service, source, reason.as_str()]).inc();
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            warn!(service, source, reason = reason.as_str(), error = %error, "cannot read endpoint, trying again");
+        }
+    }
+
+    fn finish_scrape(&self, took: Duration, success: i64) {
+        let labels = self.labels();
+        self.metrics.scrapes.with_label_values(&labels).inc();
+        self.metrics.scrape_success.with_label_values(&labels).set(success);
+        self.metrics.scrape_duration.with_label_values(&labels).set(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,36 @@
+//! `check`: what a valid config says. A wrong one is told by who read it.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::config::{Config, Service};
+
+/// Prints the services.
+///
+/// # Errors
+/// Stdout cannot be written to.
+pub fn report(file: &Path, config: &Config) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let services = config.services.len();
+    let plural = if services == 1 { "" } else { "s" };
+    writeln!(
+        out,
+        "{}: valid, {services} service{plural}, listens on {}",
+        file.display(),
+        config.listen
+    )
+    .context("cannot write to stdout")?;
+    for service in &config.services {
+        writeln!(out, "  {}: {}", service.identity.service, sources(service))
+            .context("cannot write to stdout")?;
+    }
+    Ok(())
+}
+
+fn sources(service: &Service) -> String {
+    let trace = service.trace.as_ref().map(|trace| format!("trace from {}", trace.source.name()));
+    let expvar = service.expvar.as_ref().map(|expvar| format!("expvar from {}", expvar.url));
+    [trace, expvar].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,41 @@
+//! `run --once`: every file source to its end, then the metrics on stdout.
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::Context;
+
+use crate::app::Stations;
+use crate::config::{Config, TraceSource};
+use crate::frame::packets::TraceLines;
+use crate::ingest::tail::{read_to_end, read_whole};
+
+/// Reads files and stdin, one service after the other; endpoints are not read.
+///
+/// # Errors
+/// A file cannot be read, or a service has a source without an end.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    let stations = Stations::new(config, TraceLines::Keep)?;
+    for (service, pipeline) in config.services.iter().zip(&stations.services) {
+        let name = &service.identity.service;
+        let mut sink = pipeline.sink();
+        match service.trace.as_ref().map(|trace| &trace.source) {
+            Some(TraceSource::File { path, .. }) => {
+                read_whole(path, &mut sink)
+                    .with_context(|| format!("service {name}: cannot read {}", path.display()))?;
+            }
+            Some(TraceSource::Stdin) => {
+                read_to_end(&mut std::io::stdin().lock(), &mut sink)
+                    .with_context(|| format!("service {name}: cannot read stdin"))?;
+            }
+            Some(other) => anyhow::bail!(
+                "service {name}: --once reads files and stdin; a {} has no end",
+                other.name()
+            ),
+            None => {}
+        }
+    }
+    match std::io::stdout().lock().write_all(&stations.pipelines.page()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to stdout"),
+    }
+}
