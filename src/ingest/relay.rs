@@ -2,7 +2,7 @@
 //!
 //! A slow reader slows the service's log down, as it would without us. One that stands still
 //! would freeze the whole service, because the runtime writes its traces while it holds the
-//! scheduler's lock; so after [`STALL`] we drop what does not fit and count it.
+//! scheduler's lock; so after a second we drop what does not fit and count it.
 
 use std::io::Write;
 use std::sync::{Condvar, Mutex, PoisonError};
