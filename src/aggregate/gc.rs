@@ -13,6 +13,11 @@ const FRESH: Duration = Duration::from_secs(300);
 /// A goal above this many MiB (4 EiB) is the runtime's way to print that there is none (GOGC=off).
 const NO_GOAL_MB: u64 = 1 << 42;
 
+/// In a second. gctrace prints milliseconds with three places, and moments in thousandths of a
+/// second.
+const MICROSECONDS: f64 = 1e6;
+const MILLISECONDS: f64 = 1e3;
+
 /// State made of gctrace lines.
 #[derive(Debug)]
 pub struct GcState {
@@ -40,7 +45,7 @@ struct CpuMicros {
 
 impl Default for GcState {
     fn default() -> Self {
-        let seconds = || Histogram::new(GC_SECONDS);
+        let seconds = || Histogram::new(GC_SECONDS, MICROSECONDS);
         Self {
             last: None,
             automatic: 0,
@@ -50,7 +55,7 @@ impl Default for GcState {
             mark: seconds(),
             mark_termination: seconds(),
             stw: seconds(),
-            interval: Histogram::new(GC_INTERVAL_SECONDS),
+            interval: Histogram::new(GC_INTERVAL_SECONDS, MILLISECONDS),
             cpu: CpuMicros::default(),
         }
     }
@@ -67,7 +72,7 @@ impl GcState {
             let skipped = u64::from(gc.cycle - last.cycle - 1);
             self.missed += skipped;
             if skipped == 0 {
-                self.interval.observe(Milli(gc.at_s.0.saturating_sub(last.at_s.0)).as_f64());
+                self.interval.observe(gc.at_s.0.saturating_sub(last.at_s.0));
             }
         }
         if gc.forced {
@@ -91,11 +96,11 @@ impl GcState {
         let early = |scan: Option<Milli>, barrier: Option<Milli>| {
             scan.unwrap_or_default().0 + barrier.unwrap_or_default().0
         };
-        let mark = Milli(clock.mark.0 + early(clock.scan, clock.install_write_barrier));
-        self.sweep_termination.observe(seconds(clock.sweep_termination));
-        self.mark.observe(seconds(mark));
-        self.mark_termination.observe(seconds(clock.mark_termination));
-        self.stw.observe(seconds(Milli(clock.sweep_termination.0 + clock.mark_termination.0)));
+        let mark = clock.mark.0 + early(clock.scan, clock.install_write_barrier);
+        self.sweep_termination.observe(clock.sweep_termination.0);
+        self.mark.observe(mark);
+        self.mark_termination.observe(clock.mark_termination.0);
+        self.stw.observe(clock.sweep_termination.0 + clock.mark_termination.0);
         self.cpu.sweep_termination += cpu.sweep_termination.0;
         self.cpu.assist += cpu.assist.0;
         self.cpu.background += cpu.background.0 + early(cpu.scan, cpu.install_write_barrier);
@@ -124,7 +129,7 @@ impl GcState {
             ("mark_termination", self.cpu.mark_termination),
         ];
         for (phase, micros) in cpu {
-            out.float(Metric::GcCpuSeconds, &[phase], seconds(Milli(micros)));
+            out.float(Metric::GcCpuSeconds, &[phase], seconds(micros));
         }
         if let Some((last, _)) =
             self.last.as_ref().filter(|(_, at)| now.saturating_sub(*at) <= FRESH)
@@ -158,6 +163,6 @@ fn mib(n: u64) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
-fn seconds(milliseconds: Milli) -> f64 {
-    milliseconds.0 as f64 / 1e6
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / MICROSECONDS
 }

@@ -20,34 +20,45 @@ pub const GOROUTINES: &[f64] =
 /// Shares between 0 and 1.
 pub const RATIO: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
-/// A histogram.
+/// A histogram of whole parts of a unit (nanoseconds, goroutines), so that its sum is exact.
 #[derive(Debug, Clone)]
 pub struct Histogram {
     bounds: &'static [f64],
     counts: Box<[u64]>,
-    sum: f64,
+    parts: u64,
+    parts_in_unit: f64,
 }
 
 impl Histogram {
-    /// An empty one over rising upper bounds.
+    /// An empty one over rising upper bounds; `parts_in_unit` parts are 1 in the unit of `bounds`.
     #[must_use]
-    pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1].into(), sum: 0.0 }
+    pub fn new(bounds: &'static [f64], parts_in_unit: f64) -> Self {
+        Self { bounds, counts: vec![0; bounds.len() + 1].into(), parts: 0, parts_in_unit }
     }
 
     /// Counts one observation.
-    pub fn observe(&mut self, value: f64) {
+    pub fn observe(&mut self, parts: u64) {
+        let value = self.in_unit(parts);
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }
-        self.sum += value;
+        self.parts = self.parts.saturating_add(parts);
     }
 
     /// What it holds now.
     #[must_use]
     pub fn snapshot(&self) -> Distribution {
-        Distribution { bounds: self.bounds, counts: self.counts.clone(), sum: self.sum }
+        Distribution {
+            bounds: self.bounds,
+            counts: self.counts.clone(),
+            sum: self.in_unit(self.parts),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "the one rounding, after all sums are made")]
+    fn in_unit(&self, parts: u64) -> f64 {
+        parts as f64 / self.parts_in_unit
     }
 }
 
@@ -56,10 +67,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upper_bound_belongs_to_its_bucket() {
-        let mut histogram = Histogram::new(&[0.0, 1.0, 2.0]);
-        [0.0, 0.5, 1.0, 2.0, 2.1].into_iter().for_each(|value| histogram.observe(value));
-        assert_eq!(*histogram.snapshot().counts, [1, 2, 1, 1]);
-        assert!((histogram.snapshot().sum - 5.6).abs() < 1e-12);
+    fn an_upper_bound_belongs_to_its_bucket_and_the_sum_is_exact() {
+        let mut histogram = Histogram::new(&[0.0, 0.1, 2.0], 1000.0);
+        [0, 50, 100, 2000, 2100].into_iter().for_each(|parts| histogram.observe(parts));
+        let snapshot = histogram.snapshot();
+        assert_eq!(*snapshot.counts, [1, 2, 1, 1]);
+        assert_eq!(format!("{}", snapshot.sum), "4.25");
     }
 }

@@ -13,6 +13,9 @@ const RING: u64 = 256;
 /// Quantiles of go_gc_duration_seconds, as client_golang has them.
 const QUANTILES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
+/// In a second.
+const NANOSECONDS: f64 = 1e9;
+
 /// State made of memstats reads.
 #[derive(Debug)]
 pub struct MemState {
@@ -38,7 +41,7 @@ impl MemState {
             last: None,
             seen: None,
             watching_since_ns,
-            stw: Histogram::new(GC_SECONDS),
+            stw: Histogram::new(GC_SECONDS, NANOSECONDS),
             missed: 0,
         }
     }
@@ -70,11 +73,7 @@ impl MemState {
             if end < not_before {
                 break;
             }
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a pause of 2^53 ns would last 104 days"
-            )]
-            self.stw.observe(pause as f64 / 1e9);
+            self.stw.observe(pause);
             counted += 1;
         }
         if !first_look {
@@ -101,7 +100,7 @@ impl MemState {
                 clippy::cast_precision_loss,
                 reason = "seconds since 1970; microseconds remain"
             )]
-            out.float(Metric::MemLastGcTime, &[], last_gc as f64 / 1e9);
+            out.float(Metric::MemLastGcTime, &[], last_gc as f64 / NANOSECONDS);
         }
         if let Some(fraction) = stats.gc_cpu_fraction {
             out.float(Metric::MemGcCpuFraction, &[], fraction);
@@ -142,11 +141,11 @@ fn quantiles(stats: &MemStats) -> Option<Quantiles> {
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of pauses are far below 2^53")]
     let value = |step: usize| {
         let at = (pauses.len() * step / steps).min(pauses.len().saturating_sub(1));
-        pauses.get(at).map_or(0.0, |ns| *ns as f64 / 1e9)
+        pauses.get(at).map_or(0.0, |ns| *ns as f64 / NANOSECONDS)
     };
     let values = QUANTILES.iter().enumerate().map(|(step, q)| (*q, value(step))).collect();
     #[expect(clippy::cast_precision_loss, reason = "2^53 ns of pauses are 104 days")]
-    let sum = total as f64 / 1e9;
+    let sum = total as f64 / NANOSECONDS;
     Some(Quantiles { values, sum, count })
 }
 

@@ -19,6 +19,10 @@ const FRESH_MIN: Duration = Duration::from_secs(60);
 /// Most Ps that get a series of their own, when that is asked for.
 const P_SERIES_MAX: usize = 1024;
 
+/// A ratio is kept in billionths.
+const RATIO_PARTS: u64 = 1_000_000_000;
+const RATIO_PARTS_IN_ONE: f64 = 1e9;
+
 /// State made of SCHED lines.
 #[derive(Debug)]
 pub struct SchedState {
@@ -60,8 +64,8 @@ impl Default for SchedState {
             saturated: 0,
             ticks: Ticks::default(),
             syscalls: Ticks::default(),
-            runnable: Histogram::new(GOROUTINES),
-            busy: Histogram::new(RATIO),
+            runnable: Histogram::new(GOROUTINES, 1.0),
+            busy: Histogram::new(RATIO, RATIO_PARTS_IN_ONE),
             reasons_over: 0,
         }
     }
@@ -116,12 +120,10 @@ impl SchedState {
         let runnable = runnable(&summary, &queues);
         self.samples += 1;
         self.saturated += u64::from(runnable > 0 && summary.idleprocs <= 0);
-        #[expect(clippy::cast_precision_loss, reason = "goroutine and P counts are far below 2^53")]
-        {
-            self.runnable.observe(runnable as f64);
-            let idle = summary.idleprocs as f64 / f64::from(summary.gomaxprocs.max(1));
-            self.busy.observe((1.0 - idle).clamp(0.0, 1.0));
-        }
+        self.runnable.observe(runnable);
+        let procs = u64::from(summary.gomaxprocs.max(1));
+        let busy = procs.saturating_sub(u64::try_from(summary.idleprocs).unwrap_or(0));
+        self.busy.observe(busy * RATIO_PARTS / procs);
         self.last = Some(Sample { summary, queues, at: now });
         restarted
     }
