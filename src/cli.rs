@@ -95,7 +95,7 @@ struct Common {
     /// The service's expvar endpoint, read every 15 s: http://127.0.0.1:6060/debug/vars.
     #[arg(long, value_name = "URL")]
     expvar: Option<String>,
-    /// Least important of our own log lines to write: error, warn, info, debug.
+    /// Least important of our own log lines to write: error, warn, info, debug [default: info; exec: warn].
     #[arg(long, value_name = "LEVEL", value_parser = log_level)]
     log_level: Option<LevelFilter>,
     /// How our own log lines are written: logfmt or json.
@@ -259,6 +259,8 @@ fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
         .and_then(std::path::Path::file_name)
         .map(|name| name.to_string_lossy().into_owned());
     let mut config = flags.config(name.as_deref()).map_err(|what| Failure::Usage(vec![what]))?;
+    // Our log shares stderr with the command's: in good times it is the command's alone.
+    config.log.level = LevelFilter::WARN;
     override_with(&mut config, &args.common);
     let trace_lines = match args.trace_lines {
         TraceLinesArg::Keep => TraceLines::Keep,

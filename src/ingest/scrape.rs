@@ -12,13 +12,16 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Expvar, ScrapeWhen};
+use crate::runtime::backoff::Backoff;
 use crate::runtime::health::Latch;
 use crate::runtime::trigger::Trigger;
 use crate::telemetry::service::{Reason, SourceTelemetry};
+
+/// Wait after a first read that failed; it doubles up to the interval.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
 
 /// How we name ourselves to services.
 const AGENT: &str = concat!("godebug-exporter/", env!("CARGO_PKG_VERSION"));
@@ -96,27 +99,19 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut latch = Some(latch);
-    let every = match endpoint.when {
-        ScrapeWhen::Every(every) => Some(every),
-        ScrapeWhen::OnScrape => None,
-    };
-    let mut ticks = every.map(|every| {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    });
-    if ticks.is_none() {
+    let mut schedule = Schedule::new(endpoint.when);
+    if endpoint.when == ScrapeWhen::OnScrape {
         latch = None;
     }
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            () = next(&mut ticks) => {}
+            () = schedule.next() => {}
             () = trigger.asked() => {}
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = once(&endpoint, &*sink, &telemetry) => {}
+            good = once(&endpoint, &*sink, &telemetry) => schedule.ended(good),
         }
         trigger.done();
         latch = None;
@@ -124,23 +119,59 @@ pub async fn run(
     drop(latch);
 }
 
-async fn next(ticks: &mut Option<tokio::time::Interval>) {
-    match ticks {
-        Some(ticks) => {
-            ticks.tick().await;
+/// When an endpoint is read next.
+struct Schedule {
+    every: Option<Duration>,
+    backoff: Backoff,
+    at: tokio::time::Instant,
+}
+
+impl Schedule {
+    fn new(when: ScrapeWhen) -> Self {
+        let every = match when {
+            ScrapeWhen::Every(every) => Some(every),
+            ScrapeWhen::OnScrape => None,
+        };
+        let last = every.unwrap_or(RETRY_FIRST);
+        Self {
+            every,
+            backoff: Backoff::new(RETRY_FIRST.min(last), last),
+            at: tokio::time::Instant::now(),
         }
-        None => std::future::pending().await,
+    }
+
+    async fn next(&self) {
+        match self.every {
+            Some(_) => tokio::time::sleep_until(self.at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A read has ended; after one that failed the next comes sooner, for a service that starts.
+    fn ended(&mut self, good: bool) {
+        let Some(every) = self.every else { return };
+        let now = tokio::time::Instant::now();
+        if good {
+            self.backoff.reset();
+            // Kept in step; a tick that was missed is skipped.
+            self.at = (self.at + every).max(now);
+        } else {
+            self.at = now + self.backoff.wait();
+        }
     }
 }
 
-async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetry) {
+async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetry) -> bool {
     let started = Instant::now();
     let read = async {
         let body = within(endpoint.timeout, fetch(&endpoint.url, endpoint.max_body_bytes)).await?;
         sink.body(&body).map_err(|(reason, what)| ScrapeError::Body(reason, what))
     };
     match read.await {
-        Ok(()) => telemetry.scraped(started.elapsed()),
+        Ok(()) => {
+            telemetry.scraped(started.elapsed());
+            true
+        }
         Err(error) => {
             sink.failed();
             telemetry.scrape_failed(
@@ -148,6 +179,7 @@ async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetr
                 error.reason(),
                 &format_args!("{}: {error}", endpoint.url),
             );
+            false
         }
     }
 }

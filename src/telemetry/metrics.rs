@@ -195,6 +195,7 @@ impl Metrics {
             )?,
             registry: registry.clone(),
         };
+        metrics.http_requests.with_label_values(&["/metrics", "200"]);
         let build = gauges(
             "build_info",
             "Always 1; the labels tell which build this is.",

@@ -1,9 +1,9 @@
 //! Events of one service's sources.
 
 use std::fmt::Display;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::IntCounter;
 use tracing::{info, warn};
@@ -29,6 +29,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// What a trace source fails with.
+    const OF_TRACES: [Self; 5] =
+        [Self::NotFound, Self::PermissionDenied, Self::NotAFile, Self::Ended, Self::Io];
+
+    /// What an endpoint fails with.
+    const OF_ENDPOINTS: [Self; 7] = [
+        Self::ConnectionRefused,
+        Self::Timeout,
+        Self::HttpStatus,
+        Self::TooLarge,
+        Self::NotExpvar,
+        Self::Truncated,
+        Self::Io,
+    ];
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +76,9 @@ impl Reason {
         }
     }
 }
+
+/// An endpoint that fails for less is not worth a line: a service that starts, or starts anew.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// How a followed file changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +156,9 @@ pub struct SourceTelemetry {
     metrics: Arc<Metrics>,
     service: Box<str>,
     source: &'static str,
-    failing: AtomicBool,
+    /// The failure at hand was told.
+    told: AtomicBool,
+    failing_since: Mutex<Option<Instant>>,
 }
 
 impl SourceTelemetry {
@@ -146,7 +166,9 @@ impl SourceTelemetry {
     #[must_use]
     pub fn trace(metrics: Arc<Metrics>, service: &str, source: &'static str) -> Arc<Self> {
         metrics.source_up.with_label_values(&[service, source]).set(0);
-        metrics.source_errors.with_label_values(&[service, source, Reason::Io.as_str()]);
+        for reason in Reason::OF_TRACES {
+            metrics.source_errors.with_label_values(&[service, source, reason.as_str()]);
+        }
         if source == "file" {
             metrics.lag.with_label_values(&[service]).set(0);
             for how in [Rotation::Rename, Rotation::Truncate] {
@@ -165,13 +187,21 @@ impl SourceTelemetry {
         metrics.scrape_success.with_label_values(&[service, source]).set(0);
         metrics.scrapes.with_label_values(&[service, source]);
         metrics.scrape_last_success.with_label_values(&[service, source]).set(0.0);
-        metrics.scrape_errors.with_label_values(&[service, source, Reason::Timeout.as_str()]);
+        for reason in Reason::OF_ENDPOINTS {
+            metrics.scrape_errors.with_label_values(&[service, source, reason.as_str()]);
+        }
         metrics.unreadable_vars.with_label_values(&[service]);
         Self::new(metrics, service, source)
     }
 
     fn new(metrics: Arc<Metrics>, service: &str, source: &'static str) -> Arc<Self> {
-        Arc::new(Self { metrics, service: service.into(), source, failing: AtomicBool::new(false) })
+        Arc::new(Self {
+            metrics,
+            service: service.into(),
+            source,
+            told: AtomicBool::new(false),
+            failing_since: Mutex::new(None),
+        })
     }
 
     fn labels(&self) -> [&str; 2] {
@@ -181,7 +211,7 @@ impl SourceTelemetry {
     /// The source can be read.
     pub fn up(&self) {
         self.metrics.source_up.with_label_values(&self.labels()).set(1);
-        if self.failing.swap(false, Ordering::Relaxed) {
+        if self.told.swap(false, Ordering::Relaxed) {
             info!(service = %self.service, source = self.source, "source can be read again");
         }
     }
@@ -191,7 +221,7 @@ impl SourceTelemetry {
         let [service, source] = self.labels();
         self.metrics.source_up.with_label_values(&[service, source]).set(0);
         self.metrics.source_errors.with_label_values(&[service, source, reason.as_str()]).inc();
-        if !self.failing.swap(true, Ordering::Relaxed) {
+        if !self.told.swap(true, Ordering::Relaxed) {
             warn!(service, source, reason = reason.as_str(), error = %error, "cannot read source, trying again");
         }
     }
@@ -224,7 +254,7 @@ impl SourceTelemetry {
     /// Bytes of the child's stderr were not passed on.
     pub fn stderr_dropped(&self, bytes: u64) {
         self.metrics.stderr_dropped.with_label_values(&[&*self.service]).inc_by(bytes);
-        if !self.failing.swap(true, Ordering::Relaxed) {
+        if !self.told.swap(true, Ordering::Relaxed) {
             warn!(service = %self.service, "the reader of our stderr stands still; dropping the service's log so that the service does not stop");
         }
     }
@@ -235,7 +265,8 @@ impl SourceTelemetry {
         self.finish_scrape(took, 1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.metrics.scrape_last_success.with_label_values(&labels).set(now.as_secs_f64());
-        if self.failing.swap(false, Ordering::Relaxed) {
+        *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if self.told.swap(false, Ordering::Relaxed) {
             info!(service = %self.service, source = self.source, "endpoint can be read again");
         }
     }
@@ -245,9 +276,14 @@ impl SourceTelemetry {
         let [service, source] = self.labels();
         self.finish_scrape(took, 0);
         self.metrics.scrape_errors.with_label_values(&[service, source, reason.as_str()]).inc();
-        if !self.failing.swap(true, Ordering::Relaxed) {
+        if self.fails_for(GRACE) && !self.told.swap(true, Ordering::Relaxed) {
             warn!(service, source, reason = reason.as_str(), error = %error, "cannot read endpoint, trying again");
         }
+    }
+
+    fn fails_for(&self, grace: Duration) -> bool {
+        let mut since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.get_or_insert_with(Instant::now).elapsed() >= grace
     }
 
     fn finish_scrape(&self, took: Duration, success: i64) {
