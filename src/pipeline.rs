@@ -152,26 +152,24 @@ impl TraceSink for Sink {
         let Inner { packets, reader, state, stats, .. } = inner;
         stats.bytes += packet.len() as u64;
         let mut lines = 0;
-        let whole = packets.push(packet, passed, |line| {
+        let given_up = packets.push(packet, passed, |line| {
             lines += 1;
             reader.line(line, stats, &mut |record| state.observe(record, now));
         });
         stats.lines += lines;
-        if !whole {
-            stats.incomplete.add(RecordKind::Sched, 1);
-        }
+        stats.note_incomplete(given_up);
     }
 
-    fn cut(&mut self, passed: &mut Vec<u8>) {
+    fn break_line(&mut self) {
+        let Inner { lines, stats, .. } = &mut *self.0.lock();
+        stats.note_incomplete(lines.cut().as_deref().and_then(kind_of_cut));
+    }
+
+    fn end(&mut self, passed: &mut Vec<u8>) {
+        self.break_line();
         let now = self.0.now();
-        let inner = &mut *self.0.lock();
-        let Inner { lines, packets, reader, state, stats } = inner;
-        if let Some(rest) = lines.cut()
-            && let Some(kind) = kind_of_cut(&rest)
-        {
-            stats.incomplete.add(kind, 1);
-        }
-        packets.cut(passed);
+        let Inner { packets, reader, state, stats, .. } = &mut *self.0.lock();
+        stats.note_incomplete(packets.end(passed));
         reader.end(stats, &mut |record| state.observe(record, now));
         reader.reset();
     }

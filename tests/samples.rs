@@ -108,7 +108,11 @@ fn every_scheddetail_block_of_every_version_is_read_but_the_one_the_file_cuts() 
             let Record::SchedDetail(mut block) = record else { panic!("{name}") };
             block.dump.settle();
             let listed: u64 = block.dump.goroutines.values().sum();
-            assert_eq!(block.procs.len() as u32, block.head.summary.gomaxprocs, "{name}");
+            assert_eq!(
+                block.procs.len() as u64,
+                u64::from(block.head.summary.gomaxprocs),
+                "{name}"
+            );
             assert!(block.dump.alive >= 1 && block.dump.alive <= listed, "{name}");
             assert_eq!(block.dump.reasons_over, 0, "{name}");
         }
@@ -208,7 +212,7 @@ proptest! {
         for packet in &packets {
             framer.push(packet, &mut passed, |_| {});
         }
-        framer.cut(&mut passed);
+        framer.end(&mut passed);
         prop_assert_eq!(passed, packets.concat());
     }
 

@@ -4,6 +4,8 @@
 //! writes whole log lines. A packet belongs to the open trace line if that line can go on with
 //! it, and to the service if not, so that neither is ever torn.
 
+use crate::model::stats::RecordKind;
+
 /// What a trace line begins with, each the first write of its line (src/runtime/proc.go, mgc.go).
 const STARTS: [&[u8]; 5] = [b"SCHED ", b"gc ", b"  P", b"  M", b"  G"];
 
@@ -49,28 +51,28 @@ impl Packets {
 
     /// Takes one packet. What goes to the service's reader is appended to `passed`; `line` gets
     /// each trace line that is whole now, and each other line of the service, without line feed.
-    /// Gives false if a trace line had to be given up.
+    /// Gives the kind of a trace line that had to be given up.
     pub fn push(
         &mut self,
         packet: &[u8],
         passed: &mut Vec<u8>,
         mut line: impl FnMut(&[u8]),
-    ) -> bool {
+    ) -> Option<RecordKind> {
         if self.mode == TraceLines::Keep {
             passed.extend_from_slice(packet);
         }
         if STARTS.contains(&packet) && !self.mid_line {
-            let nothing_lost = self.give_up(passed);
+            let given_up = self.give_up(passed);
             self.open.extend_from_slice(packet);
             self.pieces = 1;
-            return nothing_lost;
+            return given_up;
         }
         if !self.open.is_empty() && self.take(packet, &mut line) {
-            return true;
+            return None;
         }
         self.service_text(packet, passed, &mut line);
         self.foreign += u32::from(!self.open.is_empty());
-        self.foreign <= GAP_MAX_PACKETS || self.give_up(passed)
+        if self.foreign > GAP_MAX_PACKETS { self.give_up(passed) } else { None }
     }
 
     /// Adds a packet to the open line if it fits there.
@@ -125,19 +127,22 @@ impl Packets {
 
     /// Forgets the open line. One piece alone may be the service's, so it is passed on; more
     /// pieces that fit are the runtime's.
-    fn give_up(&mut self, passed: &mut Vec<u8>) -> bool {
-        if self.open.is_empty() {
-            return true;
-        }
-        if self.pieces == 1 && self.mode == TraceLines::Strip {
+    fn give_up(&mut self, passed: &mut Vec<u8>) -> Option<RecordKind> {
+        let kind = match self.open.first()? {
+            b'S' => RecordKind::Sched,
+            b'g' => RecordKind::Gc,
+            _ => RecordKind::SchedDetail,
+        };
+        let is_trace = self.pieces > 1;
+        if !is_trace && self.mode == TraceLines::Strip {
             passed.extend_from_slice(&self.open);
         }
         self.close();
-        false
+        is_trace.then_some(kind)
     }
 
-    /// The stream ends. Gives false if a trace line had to be given up.
-    pub fn cut(&mut self, passed: &mut Vec<u8>) -> bool {
+    /// The stream ends. Gives the kind of a trace line that had to be given up.
+    pub fn end(&mut self, passed: &mut Vec<u8>) -> Option<RecordKind> {
         self.mid_line = false;
         self.give_up(passed)
     }
@@ -159,13 +164,14 @@ mod tests {
         let mut framer = Packets::new(GRAMMAR, mode);
         let (mut passed, mut traces, mut whole) = (Vec::new(), Vec::new(), true);
         for packet in packets {
-            whole &= framer.push(packet.as_bytes(), &mut passed, |line| {
+            let given_up = framer.push(packet.as_bytes(), &mut passed, |line| {
                 if (GRAMMAR.is_whole)(line) {
                     traces.push(String::from_utf8_lossy(line).into_owned());
                 }
             });
+            whole &= given_up.is_none();
         }
-        whole &= framer.cut(&mut passed);
+        whole &= framer.end(&mut passed).is_none();
         (String::from_utf8(passed).unwrap(), traces, whole)
     }
 
@@ -228,7 +234,7 @@ mod tests {
         let (passed, traces, whole) =
             run(TraceLines::Strip, &["gc ", "is late\n", "SCHED ", "x\n", "gc "]);
         assert_eq!(passed, "is late\ngc x\nSCHED gc ");
-        assert!(traces.is_empty() && !whole);
+        assert!(traces.is_empty() && whole);
     }
 
     #[test]

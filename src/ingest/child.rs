@@ -105,7 +105,7 @@ pub fn read(
             }
         }
     }
-    sink.cut(&mut passed);
+    sink.end(&mut passed);
     pass_on(&mut passed, relay, telemetry);
     relay.close();
 }

@@ -50,7 +50,7 @@ pub async fn follow(
             Err(error) => telemetry
                 .failed(Reason::of_io(&error), &format_args!("cannot start {program}: {error}")),
         }
-        sink.cut(&mut Vec::new());
+        sink.end(&mut Vec::new());
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(backoff.wait()) => {}

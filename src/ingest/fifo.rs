@@ -36,7 +36,7 @@ pub async fn follow(
             }
             Err(error) => error,
         };
-        sink.cut(&mut Vec::new());
+        sink.end(&mut Vec::new());
         telemetry.failed(Reason::of_io(&error), &format_args!("{}: {error}", path.display()));
         tokio::select! {
             () = stop.cancelled() => return,

@@ -26,11 +26,16 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Bytes read before others get their turn.
 const TURN_BYTES: u64 = 1024 * 1024;
 
+/// A renamed file that is still written to is left after so many looks (10 s): two writers.
+const LOOKS_MAX: u32 = 40;
+
 /// A followed file.
 pub struct Tail {
     path: PathBuf,
     start: StartAt,
     open: Option<Open>,
+    /// Where to go on if the same file is opened again after a failure.
+    resume: Option<(FileId, u64)>,
     sink: Box<dyn TraceSink>,
     telemetry: Arc<SourceTelemetry>,
 }
@@ -39,8 +44,14 @@ struct Open {
     file: File,
     id: FileId,
     offset: u64,
-    /// Another file has the name, and we have been at the end of this one since.
-    replaced: bool,
+    /// How often another file had the name when we came to the end of this one.
+    looks_since_replaced: u32,
+}
+
+/// What was read in a turn.
+struct Share {
+    bytes: u64,
+    more: bool,
 }
 
 /// Device and inode: which file it is, whatever its name.
@@ -68,7 +79,7 @@ impl Tail {
         sink: Box<dyn TraceSink>,
         telemetry: Arc<SourceTelemetry>,
     ) -> Self {
-        Self { path, start, open: None, sink, telemetry }
+        Self { path, start, open: None, resume: None, sink, telemetry }
     }
 
     /// Reads until `stop`. `latch` is dropped when the end was reached for the first time.
@@ -115,11 +126,6 @@ impl Tail {
             }
             Err((reason, error)) => {
                 self.telemetry.failed(reason, &format_args!("{}: {error}", self.path.display()));
-                // The next file under this name is new: nothing of it was there before us.
-                self.start = StartAt::Beginning;
-                if self.open.take().is_some() {
-                    self.sink.cut(&mut Vec::new());
-                }
                 Turn::Failed
             }
         }
@@ -130,70 +136,82 @@ impl Tail {
             Some(open) => open,
             None => self.open_file()?,
         };
-        let more = self.read(&mut open).map_err(|error| (Reason::of_io(&error), error))?;
-        let turn = if more { Turn::More } else { self.at_end(&mut open)? };
-        if !(open.replaced && matches!(turn, Turn::More)) {
+        let share = match self.read(&mut open) {
+            Ok(share) => share,
+            Err(error) => {
+                self.resume = Some((open.id, open.offset));
+                return Err((Reason::of_io(&error), error));
+            }
+        };
+        if share.more {
             self.open = Some(open);
+            return Ok(Turn::More);
         }
-        Ok(turn)
+        let left = self.has_left(&mut open, share.bytes);
+        if matches!(left, Ok(true)) {
+            self.telemetry.rotated(Rotation::Rename);
+            self.sink.break_line();
+            return Ok(Turn::More);
+        }
+        self.open = Some(open);
+        left.map(|_stays| Turn::Idle)
     }
 
     fn open_file(&mut self) -> Result<Open, Failure> {
-        let (mut file, id, size) = open_regular(&self.path)?;
-        let offset = match self.start {
-            StartAt::End => size,
-            StartAt::Beginning => 0,
+        let opened = open_regular(&self.path);
+        // A file that appears later is new: nothing of it was there before us.
+        let start = std::mem::replace(&mut self.start, StartAt::Beginning);
+        let (mut file, id, size) = opened?;
+        let offset = match (self.resume.take(), start) {
+            (Some((same, offset)), _) if same == id && offset <= size => offset,
+            (_, StartAt::End) => size,
+            (_, StartAt::Beginning) => 0,
         };
-        self.start = StartAt::Beginning;
         file.seek(SeekFrom::Start(offset)).map_err(|error| (Reason::Io, error))?;
         self.telemetry.following(&self.path.display(), offset);
-        Ok(Open { file, id, offset, replaced: false })
+        Ok(Open { file, id, offset, looks_since_replaced: 0 })
     }
 
-    /// Reads a turn's share; gives true if there may be more.
-    fn read(&mut self, open: &mut Open) -> io::Result<bool> {
+    fn read(&mut self, open: &mut Open) -> io::Result<Share> {
         let size = open.file.metadata()?.size();
         if size < open.offset {
             self.telemetry.rotated(Rotation::Truncate);
-            self.sink.cut(&mut Vec::new());
+            self.sink.break_line();
             open.offset = open.file.seek(SeekFrom::Start(0))?;
         }
         if size == open.offset {
             self.telemetry.lag(0);
-            return Ok(false);
+            return Ok(Share { bytes: 0, more: false });
         }
         let mut buffer = vec![0; CHUNK_BYTES];
-        let mut left = TURN_BYTES;
-        while left > 0 {
+        let mut bytes = 0;
+        while bytes < TURN_BYTES {
             let n = open.file.read(&mut buffer)?;
             let Some(chunk) = buffer.get(..n).filter(|chunk| !chunk.is_empty()) else { break };
             self.sink.bytes(chunk);
             open.offset += n as u64;
-            left = left.saturating_sub(n as u64);
+            bytes += n as u64;
         }
         self.telemetry.lag(size.saturating_sub(open.offset));
-        Ok(left == 0)
+        Ok(Share { bytes, more: bytes >= TURN_BYTES })
     }
 
-    /// At the end of the open file: is it still the one with the name? The writer may go on in the
-    /// old one for a moment, so it is left only when another look finds nothing new in it.
-    fn at_end(&mut self, open: &mut Open) -> Result<Turn, Failure> {
-        let id = match std::fs::metadata(&self.path) {
-            Ok(metadata) => (metadata.dev(), metadata.ino()),
+    /// Whether the file under the name is another one that is written to, and the open one is not
+    /// any more: the writer may go on in the old file for a moment after it was renamed.
+    fn has_left(&self, open: &mut Open, new_bytes: u64) -> Result<bool, Failure> {
+        let named = match std::fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
             // Renamed or deleted, and no new one yet.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Turn::Idle),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err((Reason::of_io(&error), error)),
         };
-        if id == open.id {
-            open.replaced = false;
-            return Ok(Turn::Idle);
+        if (named.dev(), named.ino()) == open.id || named.size() == 0 {
+            open.looks_since_replaced = 0;
+            return Ok(false);
         }
-        if !std::mem::replace(&mut open.replaced, true) {
-            return Ok(Turn::Idle);
-        }
-        self.telemetry.rotated(Rotation::Rename);
-        self.sink.cut(&mut Vec::new());
-        Ok(Turn::More)
+        open.looks_since_replaced += 1;
+        let quiet = new_bytes == 0 && open.looks_since_replaced > 1;
+        Ok(quiet || open.looks_since_replaced > LOOKS_MAX)
     }
 }
 
@@ -235,6 +253,6 @@ pub fn read_to_end(stream: &mut impl Read, sink: &mut dyn TraceSink) -> io::Resu
             Err(error) => return Err(error),
         }
     }
-    sink.cut(&mut Vec::new());
+    sink.end(&mut Vec::new());
     Ok(())
 }

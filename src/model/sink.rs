@@ -9,7 +9,9 @@ pub trait TraceSink: Send {
     /// What is to be passed on is appended to `passed`.
     fn packet(&mut self, packet: &[u8], passed: &mut Vec<u8>);
 
-    /// The stream breaks here: what follows does not continue what came before
-    /// (another file, a truncation, a new process).
-    fn cut(&mut self, passed: &mut Vec<u8>);
+    /// The line at hand does not go on: what follows stands in another file or begins anew.
+    fn break_line(&mut self);
+
+    /// The stream ends: what follows, if anything, is another process's.
+    fn end(&mut self, passed: &mut Vec<u8>);
 }

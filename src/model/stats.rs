@@ -71,3 +71,12 @@ pub struct TraceStats {
     /// Blocks that the runtime printed by itself while it crashed; not samples.
     pub crash_dumps: u64,
 }
+
+impl TraceStats {
+    /// Counts a record given up, if one was.
+    pub fn note_incomplete(&mut self, kind: Option<RecordKind>) {
+        if let Some(kind) = kind {
+            self.incomplete.add(kind, 1);
+        }
+    }
+}

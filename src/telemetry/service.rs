@@ -71,7 +71,7 @@ impl Reason {
             ErrorKind::PermissionDenied => Self::PermissionDenied,
             ErrorKind::ConnectionRefused => Self::ConnectionRefused,
             ErrorKind::TimedOut => Self::Timeout,
-            ErrorKind::IsADirectory => Self::NotAFile,
+            ErrorKind::IsADirectory | ErrorKind::InvalidInput => Self::NotAFile,
             _ => Self::Io,
         }
     }

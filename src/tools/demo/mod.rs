@@ -142,6 +142,6 @@ async fn replay(pipeline: Arc<Pipeline>, entries: Vec<Entry>, stop: Cancellation
                 }
             }
         }
-        sink.cut(&mut Vec::new());
+        sink.end(&mut Vec::new());
     }
 }
