@@ -84,20 +84,15 @@ impl Pipeline {
     pub fn expvar(&self, body: &[u8]) -> Result<(), ExpvarError> {
         let vars = expvar::read(body);
         let mut inner = self.lock();
-        match vars {
-            Ok(vars) => {
-                match vars.memstats {
-                    Some(stats) => inner.state.observe_memstats(stats),
-                    None => inner.state.expvar_failed(),
-                }
-                self.telemetry.unreadable_vars(vars.unreadable);
-                Ok(())
-            }
-            Err(error) => {
-                inner.state.expvar_failed();
-                Err(error)
-            }
+        let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
+        match vars.memstats {
+            Some(stats) => inner.state.observe_memstats(stats),
+            // Somebody took it out of the page.
+            None => inner.state.expvar_failed(),
         }
+        let dropped = inner.state.observe_variables(vars.own);
+        self.telemetry.expvar(vars.unreadable, dropped);
+        Ok(())
     }
 
     /// `/debug/vars` could not be read.
@@ -214,6 +209,7 @@ impl Pipelines {
         let (services, own) = self.snapshot();
         let mut page = Vec::with_capacity(32 * 1024);
         text::services(&mut page, METRICS, &services);
+        text::variables(&mut page, &services);
         text::own(&mut page, &own);
         page
     }

@@ -1,4 +1,4 @@
-//! x
+//! The program as its users have it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,7 +1,7 @@
 //! Station 4: records → the state of each service → an immutable snapshot.
 //!
 //! Pure: `now` is an argument. One [`service::ServiceState`] a service owns everything; `sched`,
-//! `gc` and `memstats` each keep what one source says; `catalog` declares every metric once.
+//! `gc`, `memstats` and `variables` each keep what one source says; `catalog` declares every metric once.
 
 pub mod catalog;
 pub mod gc;
@@ -10,3 +10,4 @@ pub mod memstats;
 pub mod sched;
 pub mod service;
 pub mod tally;
+pub mod variables;

@@ -9,10 +9,12 @@ use super::histogram::Histogram;
 use super::memstats::MemState;
 use super::sched::SchedState;
 use super::tally::Tally;
+use super::variables::VariableState;
 use crate::model::memstats::MemStats;
 use crate::model::record::Record;
 use crate::model::service::Identity;
 use crate::model::snapshot::{MetricId, Number, Quantiles, Series, ServiceSnapshot, Text, Value};
+use crate::model::variable::Variable;
 
 /// Which sources a service has, and which costly series are wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,6 +37,7 @@ pub struct ServiceState {
     sched: SchedState,
     gc: GcState,
     memstats: MemState,
+    variables: VariableState,
     starts_by_trace: u64,
     starts_by_expvar: u64,
 }
@@ -49,6 +52,7 @@ impl ServiceState {
             sched: SchedState::default(),
             gc: GcState::default(),
             memstats: MemState::new(watching_since_ns),
+            variables: VariableState::default(),
             starts_by_trace: 0,
             starts_by_expvar: 0,
         }
@@ -87,9 +91,15 @@ impl ServiceState {
         self.starts_by_expvar += u64::from(self.memstats.observe(stats));
     }
 
+    /// Takes the service's own variables; gives how many of them are not exported.
+    pub fn observe_variables(&mut self, variables: Vec<Variable>) -> u64 {
+        self.variables.observe(variables)
+    }
+
     /// A read of expvar failed: what it said last is no longer exported.
     pub fn expvar_failed(&mut self) {
         self.memstats.failed();
+        self.variables.failed();
     }
 
     /// Every series at this moment, ordered by metric.
@@ -106,7 +116,11 @@ impl ServiceState {
         // Both sources see the same restart.
         out.count(Metric::ProcessStarts, &[], self.starts_by_trace.max(self.starts_by_expvar));
         out.series.sort_by_key(|series| series.metric);
-        ServiceSnapshot { identity: Arc::clone(&self.identity), series: out.series }
+        ServiceSnapshot {
+            identity: Arc::clone(&self.identity),
+            series: out.series,
+            variables: self.variables.series(),
+        }
     }
 }
 

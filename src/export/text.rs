@@ -1,11 +1,13 @@
 //! The Prometheus text format 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
+use std::collections::BTreeMap;
+
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 
 use crate::model::metric::{Desc, Kind};
 use crate::model::service::Identity;
-use crate::model::snapshot::{Number, Series, ServiceSnapshot, Value};
+use crate::model::snapshot::{Number, Series, ServiceSnapshot, Value, VariableSeries};
 
 /// What to send as Content-Type.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -28,6 +30,23 @@ pub fn services(page: &mut Vec<u8>, catalog: &[Desc], services: &[ServiceSnapsho
             for one in these {
                 series(page, desc, labels, one);
             }
+        }
+    }
+}
+
+/// Writes the services' own variables; their type is not known.
+pub fn variables(page: &mut Vec<u8>, services: &[ServiceSnapshot]) {
+    let mut families: BTreeMap<&str, Vec<(&ServiceSnapshot, &VariableSeries)>> = BTreeMap::new();
+    for service in services {
+        for variable in &*service.variables {
+            families.entry(&variable.name).or_default().push((service, variable));
+        }
+    }
+    for (name, members) in families {
+        let path = members.first().map_or("", |(_, variable)| &variable.path);
+        head(page, name, &format!("Variable {path} of /debug/vars."), "untyped");
+        for (service, variable) in members {
+            line(page, name, "", &identity(&service.identity), variable.value);
         }
     }
 }
@@ -249,8 +268,15 @@ mod tests {
         let distribution =
             Distribution { bounds: &[0.5, 1.0], counts: [1, 2, 3].into(), sum: 7.25 };
         let quantiles = Quantiles { values: vec![(0.0, 1e-9), (1.0, 2.0)], sum: 2.0, count: 2 };
+        let variables = [VariableSeries {
+            name: "expvar_a".into(),
+            path: "a\n".into(),
+            value: Number::Signed(-1),
+        }]
+        .into();
         ServiceSnapshot {
             identity,
+            variables,
             series: vec![
                 series(
                     0,
@@ -275,6 +301,12 @@ mod tests {
             a_total{service=\"s2\"";
         assert!(text.starts_with(expected_head), "{text}");
         assert_eq!(text.matches("# TYPE").count(), 3);
+        let mut page = Vec::new();
+        variables(&mut page, &[service("s1"), service("s2")]);
+        let text_of_variables = String::from_utf8(page).unwrap();
+        let expected = "# HELP expvar_a Variable a\\n of /debug/vars.\n# TYPE expvar_a untyped\nexpvar_a{service=\"s1\"";
+        assert!(text_of_variables.starts_with(expected), "{text_of_variables}");
+        assert_eq!(text_of_variables.lines().count(), 4);
         for part in [
             "le=\"0.5\"} 1\n",
             "le=\"1.0\"} 3\n",

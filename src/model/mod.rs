@@ -8,3 +8,4 @@ pub mod service;
 pub mod sink;
 pub mod snapshot;
 pub mod stats;
+pub mod variable;

@@ -102,4 +102,17 @@ pub struct ServiceSnapshot {
     pub identity: Arc<Identity>,
     /// The series, ordered by metric.
     pub series: Vec<Series>,
+    /// The service's own variables, ordered by name.
+    pub variables: Arc<[VariableSeries]>,
+}
+
+/// A series made of one of the service's own variables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VariableSeries {
+    /// Full Prometheus name.
+    pub name: Box<str>,
+    /// The variable as the service calls it.
+    pub path: Box<str>,
+    /// Its value.
+    pub value: Number,
 }

@@ -4,6 +4,8 @@ use thiserror::Error;
 
 use super::json::{Cursor, Json};
 use crate::model::memstats::{MemStats, SizeClass};
+use crate::model::snapshot::Number;
+use crate::model::variable::Variable;
 
 /// Why a body is not one of expvar's.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -21,8 +23,9 @@ pub enum ExpvarError {
 pub struct Vars {
     /// The runtime's memory statistics.
     pub memstats: Option<MemStats>,
-    /// Every variable of the service itself that could be read.
-    pub own: Vec<(String, Json)>,
+    /// Every number among the service's own variables, in the order of the page. Strings and
+    /// arrays are none.
+    pub own: Vec<Variable>,
     /// Variables that could not be read; `"x": ,` for one.
     pub unreadable: u64,
 }
@@ -56,7 +59,7 @@ fn entry(cursor: &mut Cursor<'_>, vars: &mut Vars) {
             vars.memstats = Some(memstats(&fields))
         }
         Some((key, _)) if key == "cmdline" => {}
-        Some(read) => vars.own.push(read),
+        Some((key, value)) => numbers(&mut vec![key], value, &mut vars.own),
         None => {
             vars.unreadable += 1;
             to_next_line(cursor);
@@ -75,6 +78,24 @@ fn key_and_value(cursor: &mut Cursor<'_>) -> Option<(String, Json)> {
     let value = cursor.value()?;
     cursor.skip_blanks();
     matches!(cursor.rest().first(), Some(b',' | b'}')).then_some((key, value))
+}
+
+/// Gathers the numbers in a value, which is a tree where the variable is a map.
+fn numbers(path: &mut Vec<String>, value: Json, found: &mut Vec<Variable>) {
+    match value {
+        Json::Number(value) => found.push(Variable { path: path.clone(), value }),
+        Json::Bool(yes) => {
+            found.push(Variable { path: path.clone(), value: Number::Unsigned(yes.into()) })
+        }
+        Json::Object(entries) => {
+            for (key, value) in entries {
+                path.push(key);
+                numbers(path, value, found);
+                path.pop();
+            }
+        }
+        Json::Null | Json::Text(_) | Json::Array(_) => {}
+    }
 }
 
 /// expvar begins every variable on a line of its own, and ends the page with `}` on one.
@@ -154,17 +175,16 @@ fn slot<'a>(stats: &'a mut MemStats, name: &str) -> Option<&'a mut Option<u64>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::snapshot::Number;
 
     const BODY: &str = "{\n\"bad\": ,\n\"cmdline\": [\"/bin/app\"],\n\"custom\": hello\nworld,\n\"f\": NaN,\n\"k\\x00\": 7,\n\"memstats\": {\"Alloc\":5,\"NextGC\":18446744073709551615,\"LastGC\":1790000000123456789,\"PauseNs\":[1,2],\"PauseEnd\":[3,4],\"NumGC\":2,\"GCCPUFraction\":0.25,\"EnableGC\":true,\"BySize\":[{\"Size\":8,\"Mallocs\":3,\"Frees\":1}]},\n\"z\": {\"a\": 1}\n}\n";
 
     #[test]
     fn invalid_values_do_not_hide_the_others() {
         let vars = read(BODY.as_bytes()).unwrap();
-        let names: Vec<&str> = vars.own.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["f", "k\0", "z"]);
+        let paths: Vec<String> = vars.own.iter().map(|variable| variable.path.join("/")).collect();
+        assert_eq!(paths, ["f", "k\0", "z/a"]);
         assert_eq!(vars.unreadable, 2);
-        assert_eq!(vars.own[1].1, Json::Number(Number::Unsigned(7)));
+        assert_eq!(vars.own[1].value, Number::Unsigned(7));
         let memstats = vars.memstats.unwrap();
         assert_eq!(memstats.next_gc, Some(u64::MAX));
         assert_eq!(memstats.last_gc_ns, Some(1_790_000_000_123_456_789));

@@ -49,6 +49,7 @@ pub struct Metrics {
     pub scrapes: IntCounterVec,
     pub scrape_errors: IntCounterVec,
     pub unreadable_vars: IntCounterVec,
+    pub dropped_vars: IntCounterVec,
     pub http_requests: IntCounterVec,
     pub http_connections: IntGauge,
     pub http_refused: IntCounter,
@@ -168,6 +169,11 @@ impl Metrics {
             unreadable_vars: counters(
                 "expvar_unreadable_total",
                 "Variables of /debug/vars whose value is not JSON and could not be read.",
+                &["service"],
+            )?,
+            dropped_vars: counters(
+                "expvar_dropped_total",
+                "Variables of /debug/vars that were not exported, because there are too many or two have the same name.",
                 &["service"],
             )?,
             http_requests: counters(

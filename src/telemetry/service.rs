@@ -140,9 +140,11 @@ impl TraceTelemetry {
         }
     }
 
-    /// Variables of one expvar page that could not be read.
-    pub fn unreadable_vars(&self, n: u64) {
-        self.metrics.unreadable_vars.with_label_values(&[&*self.service]).inc_by(n);
+    /// Variables of one expvar page that could not be read, and that were too many.
+    pub fn expvar(&self, unreadable: u64, dropped: u64) {
+        let service = [&*self.service];
+        self.metrics.unreadable_vars.with_label_values(&service).inc_by(unreadable);
+        self.metrics.dropped_vars.with_label_values(&service).inc_by(dropped);
     }
 }
 
@@ -191,6 +193,7 @@ impl SourceTelemetry {
             metrics.scrape_errors.with_label_values(&[service, source, reason.as_str()]);
         }
         metrics.unreadable_vars.with_label_values(&[service]);
+        metrics.dropped_vars.with_label_values(&[service]);
         Self::new(metrics, service, source)
     }
 
