@@ -25,6 +25,9 @@ use crate::telemetry::service::{Reason, SourceTelemetry};
 /// How long tasks may take to end when we stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
+/// A traced service prints a line every second, by our own advice.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Everything but the sockets: what all commands that export have in common.
 #[derive(Debug)]
 pub struct Stations {
@@ -140,6 +143,26 @@ impl App {
             TraceSource::Child | TraceSource::Recording => {}
         }
         Ok(())
+    }
+
+    /// Tells once of services whose trace has nothing in it: a newcomer's first hour.
+    pub fn start_watch(&self) {
+        let services = self.config.services.iter().zip(&self.stations.services);
+        let traced = services.filter(|(service, _)| service.trace.is_some());
+        let watched: Vec<_> = traced
+            .map(|(service, pipeline)| (service.identity.service.clone(), Arc::clone(pipeline)))
+            .collect();
+        let stop = self.supervisor.stop().clone();
+        self.supervisor.spawn("watch", async move {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SILENCE) => {}
+            }
+            for (service, pipeline) in watched.iter().filter(|(_, pipeline)| pipeline.records() == 0) {
+                let lines = pipeline.lines();
+                warn!(%service, lines, "no trace line yet: is it a Go program, and has it GODEBUG=gctrace=1,schedtrace=1000 in its environment?");
+            }
+        });
     }
 
     /// Begins to read the expvar endpoints.

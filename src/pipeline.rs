@@ -100,6 +100,18 @@ impl Pipeline {
         self.lock().state.expvar_failed();
     }
 
+    /// Records read so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.lock().stats.records.total()
+    }
+
+    /// Lines read so far.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.lock().stats.lines
+    }
+
     /// Every series at this moment; brings the counters about the stream up to date too.
     #[must_use]
     pub fn snapshot(&self) -> ServiceSnapshot {

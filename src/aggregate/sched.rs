@@ -105,6 +105,7 @@ impl SchedState {
     /// The service was started anew: its ticks begin at 0 and its uptime is not compared.
     pub fn restarted(&mut self) {
         self.last = None;
+        self.detail = None;
         self.ticks.restart();
         self.syscalls.restart();
     }

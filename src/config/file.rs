@@ -53,7 +53,8 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
 /// # Errors
 /// What a right one looks like.
 pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_not_an_address| {
+    let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
+    numeric.parse().map_err(|_not_an_address| {
         format!("{text:?} is not an address and a port; write it like 0.0.0.0:10390, 127.0.0.1:10390 or [::]:10390")
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::config::{Config, ScrapeWhen, Service};
+use crate::config::{Config, ScrapeWhen, Service, TraceSource};
 use crate::telemetry::metrics::BUILD;
 
 /// The page's text, made once.
@@ -70,7 +70,7 @@ code, td { font-family: ui-monospace, monospace; font-size: .9em; }
 "#;
 
 fn trace(service: &Service) -> String {
-    use crate::config::TraceSource::{Child, Command, Fifo, File, Recording, Stdin};
+    use TraceSource::{Child, Command, Fifo, File, Recording, Stdin};
     match service.trace.as_ref().map(|trace| &trace.source) {
         None => "–".into(),
         Some(File { path, .. }) => format!("file {}", path.display()),
@@ -83,6 +83,9 @@ fn trace(service: &Service) -> String {
 }
 
 fn expvar(service: &Service) -> String {
+    if matches!(&service.trace, Some(trace) if trace.source == TraceSource::Recording) {
+        return "a recording".into();
+    }
     service.expvar.as_ref().map_or_else(
         || "–".into(),
         |expvar| match expvar.when {

@@ -19,6 +19,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let listener = bind(config.listen).await?;
         let stations = Stations::new(&config, TraceLines::Keep)?;
         let app = App::build(config, stations);
+        app.start_watch();
         app.start_endpoints();
         app.start_traces()?;
         let stop = async {

@@ -136,6 +136,7 @@ fn serve(config: Config, stations: Stations) -> anyhow::Result<Server> {
         runtime.block_on(async move {
             let listen = config.listen;
             let app = App::build(config, stations);
+            app.start_watch();
             app.start_endpoints();
             let mut stopped = stopped;
             let listener = tokio::select! {

@@ -13,8 +13,15 @@ use crate::ingest::tail::{read_to_end, read_whole};
 ///
 /// # Errors
 /// A file cannot be read, or a service has a source without an end.
-pub fn run(config: &Config) -> anyhow::Result<()> {
-    let stations = Stations::new(config, TraceLines::Keep)?;
+pub fn run(mut config: Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.services.iter().any(|service| service.trace.is_some()),
+        "nothing to read: --once reads files and stdin, not endpoints"
+    );
+    for service in &mut config.services {
+        service.expvar = None;
+    }
+    let stations = Stations::new(&config, TraceLines::Keep)?;
     for (service, pipeline) in config.services.iter().zip(&stations.services) {
         let name = &service.identity.service;
         let mut sink = pipeline.sink();

@@ -63,7 +63,7 @@ pub fn run(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         match one(file, &mut out, &mut total) {
             Ok(()) => {}
             Err(Stop::Read(error)) => {
-                tell(format_args!("cannot read {}: {error}", file.display()));
+                tell(format_args!("godebug-exporter: cannot read {}: {error}", file.display()));
                 code = ExitCode::FAILURE;
             }
             Err(Stop::Write(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(code),
