@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -109,29 +108,22 @@ fn a_flood_and_a_missing_source_do_not_disturb_a_healthy_service() {
     append(&path("healthy"), "");
     let mut exporter = Exporter::configured(&config);
     exporter.address();
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let mut pipe = File::options().write(true).open(path("flood")).unwrap();
-        let flood = scope.spawn(|| {
-            let zeros = vec![0; 64 * 1024];
-            // The exporter's end closes the pipe.
-            while !over.load(Ordering::Relaxed) && pipe.write_all(&zeros).is_ok() {}
-        });
-        for round in 1..=10_u32 {
-            append(&path("healthy"), RECORDED);
-            exporter.wait_for(SCHED, f64::from(round) * recorded("sched"));
-            let started = Instant::now();
-            let page = exporter.page();
-            assert!(started.elapsed() < ANSWER_MAX, "{:?}", started.elapsed());
-            assert_eq!(page.value(r#"godebug_exporter_source_up{service="missing"}"#), 0.0);
-        }
-        over.store(true, Ordering::Relaxed);
-        flood.join().unwrap();
-    });
+    let mut pipe = File::options().write(true).open(path("flood")).unwrap();
+    // Until the exporter's end closes the pipe.
+    let flood = std::thread::spawn(move || while pipe.write_all(&[0; 64 * 1024]).is_ok() {});
+    for round in 1..=10_u32 {
+        append(&path("healthy"), RECORDED);
+        exporter.wait_for(SCHED, f64::from(round) * recorded("sched"));
+        let started = Instant::now();
+        let page = exporter.page();
+        assert!(started.elapsed() < ANSWER_MAX, "{:?}", started.elapsed());
+        assert_eq!(page.value(r#"godebug_exporter_source_up{service="missing"}"#), 0.0);
+    }
     let page = exporter.page();
     let flooded = page.value(r#"godebug_exporter_read_bytes_total{service="flood"}"#);
     assert!(flooded > 16.0 * 1024.0 * 1024.0, "{flooded} bytes of flood");
     assert!(exporter.stop().success());
+    flood.join().unwrap();
 }
 
 #[test]
