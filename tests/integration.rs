@@ -14,6 +14,9 @@
 mod support;
 
 mod exec;
+mod expvar;
+mod prometheus;
+mod serve;
 mod signals;
 mod sources;
 mod stall;
