@@ -1,5 +1,6 @@
 //! Reading an HTTP endpoint of a service, on an interval or when we are read ourselves.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use crate::telemetry::service::{Reason, SourceTelemetry};
 const AGENT: &str = concat!("godebug-exporter/", env!("CARGO_PKG_VERSION"));
 
 /// Why an endpoint could not be read.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ScrapeError {
     /// No connection.
     #[error("cannot connect to {address}: {source}")]
@@ -61,17 +61,20 @@ impl ScrapeError {
         match self {
             Self::Connect { source, .. } => Reason::of_io(source),
             Self::Timeout(_) => Reason::Timeout,
-            Self::Broken(error)
-                if error.is_incomplete_message() || error.is_body_write_aborted() =>
-            {
-                Reason::Truncated
-            }
+            Self::Broken(error) if is_cut(error) => Reason::Truncated,
             Self::Broken(_) | Self::Request(_) => Reason::Io,
             Self::Status(_) => Reason::HttpStatus,
             Self::TooLarge(_) => Reason::TooLarge,
             Self::Body(reason, _) => *reason,
         }
     }
+}
+
+/// The connection was closed before the whole answer was there: in its head, or in its body.
+fn is_cut(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_incomplete_message()
+        || source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Takes a body.
@@ -198,7 +201,7 @@ async fn fetch(url: &Uri, max: usize) -> Result<Bytes, ScrapeError> {
     }
 }
 
-fn body_error(error: Box<dyn std::error::Error + Send + Sync>, max: usize) -> ScrapeError {
+fn body_error(error: Box<dyn Error + Send + Sync>, max: usize) -> ScrapeError {
     if error.is::<LengthLimitError>() {
         return ScrapeError::TooLarge(max);
     }
