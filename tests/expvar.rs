@@ -1,5 +1,7 @@
 //! /debug/vars of real services, and of endpoints that answer anything but that.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::support::endpoint::{Behaviour, Endpoint};
@@ -215,6 +217,17 @@ fn a_refused_connection_is_told_once_and_recovered_from() {
     let _service = Service::start(&arguments, "", std::process::Stdio::null());
     assert_eq!(exporter.page().value(SUCCESS), 1.0);
     assert_eq!(exporter.log("warn").len(), 1, "{:?}", exporter.log("warn"));
+}
+
+#[test]
+fn an_endpoint_that_is_not_there_yet_is_tried_again_long_before_the_interval_is_over() {
+    let url = format!("http://{}", ports::free());
+    let exporter = Exporter::run(&["--service", "s", "--expvar", &url]);
+    let started = Instant::now();
+    exporter.page_where("it is tried again and again", |page| {
+        page.value("godebug_exporter_scrapes_total") >= 4.0
+    });
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
 }
 
 #[test]

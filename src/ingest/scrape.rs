@@ -16,12 +16,17 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Expvar, ScrapeWhen};
+use crate::runtime::backoff::Backoff;
 use crate::runtime::health::Latch;
 use crate::runtime::trigger::Trigger;
 use crate::telemetry::service::{Reason, SourceTelemetry};
 
 /// How we name ourselves to services.
 const AGENT: &str = concat!("godebug-exporter/", env!("CARGO_PKG_VERSION"));
+
+/// First wait after a failure, then longer up to the interval: a service that has just been
+/// started listens soon.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
 
 /// Why an endpoint could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -111,15 +116,21 @@ pub async fn run(
     if ticks.is_none() {
         latch = None;
     }
+    let mut retry = Backoff::new(RETRY_FIRST, every.unwrap_or_default());
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             () = next(&mut ticks) => {}
             () = trigger.asked() => {}
         }
-        tokio::select! {
+        let success = tokio::select! {
             () = stop.cancelled() => break,
-            () = once(&endpoint, &*sink, &telemetry) => {}
+            success = once(&endpoint, &*sink, &telemetry) => success,
+        };
+        if success {
+            retry.reset();
+        } else if let Some(ticks) = &mut ticks {
+            ticks.reset_after(retry.wait());
         }
         trigger.done();
         latch = None;
@@ -136,13 +147,15 @@ async fn next(ticks: &mut Option<tokio::time::Interval>) {
     }
 }
 
-async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetry) {
+/// Gives true if the endpoint was read.
+async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetry) -> bool {
     let started = Instant::now();
     let read = async {
         let body = within(endpoint.timeout, fetch(&endpoint.url, endpoint.max_body_bytes)).await?;
         sink.body(&body).map_err(|(reason, what)| ScrapeError::Body(reason, what))
     };
-    match read.await {
+    let result = read.await;
+    match &result {
         Ok(()) => telemetry.scraped(started.elapsed()),
         Err(error) => {
             sink.failed();
@@ -153,6 +166,7 @@ async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetr
             );
         }
     }
+    result.is_ok()
 }
 
 async fn within<T>(
