@@ -13,6 +13,8 @@
 
 mod support;
 
+mod cli;
+mod config;
 mod exec;
 mod expvar;
 mod prometheus;

@@ -56,9 +56,9 @@ impl Truth {
 
 /// A service that we run ourselves.
 pub(crate) struct Service {
-    pub(crate) process: Process,
-    pub(crate) stdout: Captured,
     pub(crate) remote: Remote,
+    _stdout: Captured,
+    _process: Process,
 }
 
 impl Service {
@@ -84,6 +84,6 @@ impl Service {
         let stdout = Captured::of(child.stdout.take().unwrap());
         let process = Process(child);
         let remote = Remote::announced_on(&stdout);
-        Self { process, stdout, remote }
+        Self { remote, _stdout: stdout, _process: process }
     }
 }
