@@ -1,5 +1,6 @@
 //! Reading an HTTP endpoint of a service, on an interval or when we are read ourselves.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Expvar, ScrapeWhen};
@@ -20,14 +21,15 @@ use crate::runtime::health::Latch;
 use crate::runtime::trigger::Trigger;
 use crate::telemetry::service::{Reason, SourceTelemetry};
 
-/// Wait after a first read that failed; it doubles up to the interval.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-
 /// How we name ourselves to services.
 const AGENT: &str = concat!("godebug-exporter/", env!("CARGO_PKG_VERSION"));
 
+/// First wait after a failure, then longer up to the interval: a service that has just been
+/// started listens soon.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+
 /// Why an endpoint could not be read.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ScrapeError {
     /// No connection.
     #[error("cannot connect to {address}: {source}")]
@@ -64,17 +66,20 @@ impl ScrapeError {
         match self {
             Self::Connect { source, .. } => Reason::of_io(source),
             Self::Timeout(_) => Reason::Timeout,
-            Self::Broken(error)
-                if error.is_incomplete_message() || error.is_body_write_aborted() =>
-            {
-                Reason::Truncated
-            }
+            Self::Broken(error) if is_cut(error) => Reason::Truncated,
             Self::Broken(_) | Self::Request(_) => Reason::Io,
             Self::Status(_) => Reason::HttpStatus,
             Self::TooLarge(_) => Reason::TooLarge,
             Self::Body(reason, _) => *reason,
         }
     }
+}
+
+/// The connection was closed before the whole answer was there: in its head, or in its body.
+fn is_cut(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_incomplete_message()
+        || source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Takes a body.
@@ -99,19 +104,33 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut latch = Some(latch);
-    let mut schedule = Schedule::new(endpoint.when);
-    if endpoint.when == ScrapeWhen::OnScrape {
+    let every = match endpoint.when {
+        ScrapeWhen::Every(every) => Some(every),
+        ScrapeWhen::OnScrape => None,
+    };
+    let mut ticks = every.map(|every| {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    });
+    if ticks.is_none() {
         latch = None;
     }
+    let mut retry = Backoff::new(RETRY_FIRST, every.unwrap_or_default());
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            () = schedule.next() => {}
+            () = next(&mut ticks) => {}
             () = trigger.asked() => {}
         }
-        tokio::select! {
+        let success = tokio::select! {
             () = stop.cancelled() => break,
-            good = once(&endpoint, &*sink, &telemetry) => schedule.ended(good),
+            success = once(&endpoint, &*sink, &telemetry) => success,
+        };
+        if success {
+            retry.reset();
+        } else if let Some(ticks) = &mut ticks {
+            ticks.reset_after(retry.wait());
         }
         trigger.done();
         latch = None;
@@ -119,59 +138,25 @@ pub async fn run(
     drop(latch);
 }
 
-/// When an endpoint is read next.
-struct Schedule {
-    every: Option<Duration>,
-    backoff: Backoff,
-    at: tokio::time::Instant,
-}
-
-impl Schedule {
-    fn new(when: ScrapeWhen) -> Self {
-        let every = match when {
-            ScrapeWhen::Every(every) => Some(every),
-            ScrapeWhen::OnScrape => None,
-        };
-        let last = every.unwrap_or(RETRY_FIRST);
-        Self {
-            every,
-            backoff: Backoff::new(RETRY_FIRST.min(last), last),
-            at: tokio::time::Instant::now(),
+async fn next(ticks: &mut Option<tokio::time::Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
         }
-    }
-
-    async fn next(&self) {
-        match self.every {
-            Some(_) => tokio::time::sleep_until(self.at).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// A read has ended; after one that failed the next comes sooner, for a service that starts.
-    fn ended(&mut self, good: bool) {
-        let Some(every) = self.every else { return };
-        let now = tokio::time::Instant::now();
-        if good {
-            self.backoff.reset();
-            // Kept in step; a tick that was missed is skipped.
-            self.at = (self.at + every).max(now);
-        } else {
-            self.at = now + self.backoff.wait();
-        }
+        None => std::future::pending().await,
     }
 }
 
+/// Gives true if the endpoint was read.
 async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetry) -> bool {
     let started = Instant::now();
     let read = async {
         let body = within(endpoint.timeout, fetch(&endpoint.url, endpoint.max_body_bytes)).await?;
         sink.body(&body).map_err(|(reason, what)| ScrapeError::Body(reason, what))
     };
-    match read.await {
-        Ok(()) => {
-            telemetry.scraped(started.elapsed());
-            true
-        }
+    let result = read.await;
+    match &result {
+        Ok(()) => telemetry.scraped(started.elapsed()),
         Err(error) => {
             sink.failed();
             telemetry.scrape_failed(
@@ -179,9 +164,9 @@ async fn once(endpoint: &Expvar, sink: &dyn BodySink, telemetry: &SourceTelemetr
                 error.reason(),
                 &format_args!("{}: {error}", endpoint.url),
             );
-            false
         }
     }
+    result.is_ok()
 }
 
 async fn within<T>(
@@ -230,7 +215,7 @@ async fn fetch(url: &Uri, max: usize) -> Result<Bytes, ScrapeError> {
     }
 }
 
-fn body_error(error: Box<dyn std::error::Error + Send + Sync>, max: usize) -> ScrapeError {
+fn body_error(error: Box<dyn Error + Send + Sync>, max: usize) -> ScrapeError {
     if error.is::<LengthLimitError>() {
         return ScrapeError::TooLarge(max);
     }

@@ -1,0 +1,97 @@
+//! Config files, right and wrong.
+
+use std::process::Output;
+
+use tempfile::NamedTempFile;
+
+use crate::support::exporter::{Exporter, output};
+
+fn file(text: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn check(text: &str) -> (NamedTempFile, Output) {
+    let file = file(text);
+    let output = output(&["check", file.path().to_str().unwrap()]);
+    (file, output)
+}
+
+#[test]
+fn a_valid_config_is_told_to_be_so() {
+    let text = "listen: 127.0.0.1:0\n\
+                services:\n\
+                - {name: a, trace: {file: /x}, expvar: {url: 'http://h:1/debug/vars'}}\n\
+                - {name: b, trace: {stdin: true}}\n";
+    let (_file, output) = check(text);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout.contains("valid, 2 services, listens on 127.0.0.1:0"), "{stdout}");
+    assert!(stdout.contains("a: trace from file, expvar from http://h:1/debug/vars"), "{stdout}");
+}
+
+const BROKEN: &str = "listen: everywhere\n\
+                      services:\n\
+                      - name: a\n  trace: {file: /x, from: start}\n\
+                      - name: a\n  expvar: {url: 'ftp://x', interval: 5}\n\
+                      - {trace: {stdin: maybe}}\n\
+                      metrics: {}\n";
+
+#[test]
+fn every_problem_is_told_with_its_line() {
+    let (file, output) = check(BROKEN);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(output.stdout.is_empty());
+    for problem in [
+        "line 1: listen: \"everywhere\" is not an address and a port",
+        "line 4: services[0].trace.from: must be end or beginning",
+        "line 5: services[1].name: the name \"a\" is taken by the service at line 3",
+        "line 6: services[1].expvar.url: must begin with http://",
+        "line 6: services[1].expvar.interval: \"5\" is not a duration",
+        "line 7: services[2].name: is missing",
+        "line 7: services[2].trace.stdin: must be true or false",
+        "line 8: metrics: is not a key",
+    ] {
+        let whole = format!("godebug-exporter: {}: {problem}", file.path().display());
+        assert!(stderr.contains(&whole), "no {whole} in\n{stderr}");
+    }
+}
+
+#[test]
+fn the_daemon_refuses_what_check_refuses() {
+    let file = file(BROKEN);
+    let path = file.path().to_str().unwrap();
+    for flags in [&["run", "--config", path][..], &["run", "--once", "--config", path]] {
+        let output = output(flags);
+        assert_eq!(output.status.code(), Some(64));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("line 8: metrics"));
+    }
+}
+
+#[test]
+fn a_config_that_cannot_be_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    for arguments in [
+        ["run", "--config", "/no/such/file"].as_slice(),
+        &["check", "/no/such/file"],
+        &["check", folder],
+    ] {
+        let output = output(arguments);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(stderr.contains("cannot read the config"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    // An address that no machine has (RFC 5737): only the flag --listen of the test works.
+    let exporter = Exporter::configured(
+        "listen: 203.0.113.1:1\nservices: [{name: s, trace: {stdin: true}}]\n",
+    );
+    assert!(exporter.address().ip().is_loopback());
+    exporter.ready();
+}

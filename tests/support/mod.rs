@@ -1,0 +1,14 @@
+//! What the tests run against, and how they look at it.
+
+pub(crate) mod captured;
+pub(crate) mod endpoint;
+pub(crate) mod exporter;
+pub(crate) mod go;
+pub(crate) mod http;
+pub(crate) mod metrics;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod prometheus;
+pub(crate) mod service;
+pub(crate) mod trace;
+pub(crate) mod wait;

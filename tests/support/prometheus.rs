@@ -1,0 +1,80 @@
+//! A real Prometheus that scrapes us.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::captured::Captured;
+use super::process::Process;
+use super::wait::wait_until_or;
+use super::{http, ports};
+
+/// Scrapes one target every second.
+pub(crate) struct Prometheus {
+    _process: Process,
+    address: SocketAddr,
+    log: Captured,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    pub(crate) fn scraping(target: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{job_name: t, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let address = ports::free();
+        let mut child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("prometheus is missing: run tests/toolchains.sh prometheus");
+        let log = Captured::of(child.stderr.take().unwrap());
+        let this = Self { _process: Process(child), address, log, _folder: folder };
+        this.wait("Prometheus is ready", || {
+            http::get(address, "/-/ready").ok().filter(|answer| answer.status == 200)
+        });
+        this
+    }
+
+    /// Waits; tells Prometheus' log if it is in vain.
+    pub(crate) fn wait<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        wait_until_or(what, look, || self.log.text())
+    }
+
+    /// The value of an instant query that has one result.
+    pub(crate) fn query(&self, query: &str) -> Option<f64> {
+        let data = self.api(&format!("/api/v1/query?query={}", encoded(query)));
+        let result = data["result"].as_array().unwrap();
+        assert!(result.len() < 2, "{query} has more than one result: {data}");
+        result.first().map(|one| one["value"][1].as_str().unwrap().parse().unwrap())
+    }
+
+    /// The `data` of an answer of the HTTP API.
+    pub(crate) fn api(&self, path: &str) -> Value {
+        let answer: Value = serde_json::from_str(&http::body(self.address, path)).unwrap();
+        assert_eq!(answer["status"], "success", "{path}: {answer}");
+        answer["data"].clone()
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
