@@ -54,8 +54,15 @@ pub enum Verdict<'a> {
     Trace(Line<'a>),
 }
 
-/// What a line without its line feed is.
+/// Whether a line begins as only a few others than the runtime's do: cheap enough for every line
+/// of a service.
 #[inline]
+#[must_use]
+pub const fn is_candidate(line: &[u8]) -> bool {
+    matches!(line, [b'S', b'C', ..] | [b'g', b'c', ..] | [b' ', b' ', b'P' | b'M' | b'G', ..])
+}
+
+/// What a line without its line feed is.
 #[must_use]
 pub fn read(line: &[u8]) -> Verdict<'_> {
     match line {
