@@ -122,6 +122,15 @@ pub fn is_beginning(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_no_candidate_is_foreign(line in "(SCHED |gc |  [PMG])?[0-9 @]{0,3}[ -~]{0,12}") {
+            let foreign = read(line.as_bytes()) == Verdict::Foreign;
+            prop_assert!(foreign || is_candidate(line.as_bytes()));
+        }
+    }
 
     #[test]
     fn foreign_and_malformed_are_told_apart() {

@@ -292,6 +292,31 @@ pub fn begins<'a, O>(mut grammar: impl Grammar<'a, O>, bytes: &'a [u8]) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nom::{Check, OutputM, Streaming};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_tag_is_what_nom_takes_for_one(text in "( m=?)?[ m=nil]{0,6}") {
+            let ours = tag(b" m=").process::<OutputM<Check, Check, Streaming>>(text.as_bytes());
+            let theirs = nom::bytes::tag::<_, _, ()>(&b" m="[..])
+                .process::<OutputM<Check, Check, Streaming>>(text.as_bytes());
+            prop_assert_eq!(
+                ours.map_err(|error| error.is_incomplete()),
+                theirs.map_err(|error| error.is_incomplete())
+            );
+            let theirs: nom::IResult<_, _, ()> = nom::bytes::tag(&b" m="[..]).parse_complete(text.as_bytes());
+            prop_assert_eq!(tag(b" m=").parse_complete(text.as_bytes()), theirs);
+        }
+
+        #[test]
+        fn free_text_ends_at_the_first_mark(text in "[a-z)\n ]{0,20}(\\) m=)?[a-z) =m]{0,20}") {
+            let expected = text.find(") m=").map(|at| text.split_at(at).0);
+            let expected = expected.filter(|free| !free.contains('\n'));
+            let got = until(b") m=").parse_complete(text.as_bytes()).ok();
+            prop_assert_eq!(got.map(|(_, free)| free), expected);
+        }
+    }
 
     #[test]
     fn decimals_are_exact_thousandths() {
