@@ -154,14 +154,13 @@ impl TraceSink for Sink {
     }
 
     fn packet(&mut self, packet: &[u8], passed: &mut Vec<u8>) {
-        let now = self.0.now();
         let inner = &mut *self.0.lock();
         let Inner { packets, reader, state, stats, .. } = inner;
         stats.bytes += packet.len() as u64;
         let mut lines = 0;
         let given_up = packets.push(packet, passed, |line| {
             lines += 1;
-            reader.line(line, stats, &mut |record| state.observe(record, now));
+            reader.line(line, stats, &mut |record| state.observe(record, self.0.now()));
         });
         stats.lines += lines;
         stats.note_incomplete(given_up);

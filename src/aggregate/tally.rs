@@ -9,6 +9,10 @@ use crate::model::record::{Dump, Goroutine, Thread, goroutine_state};
 /// must not make series without end. What is past it counts as [`OTHER`].
 pub const REASONS_MAX: usize = 100;
 
+/// Most pairs of status and reason told apart while a block is read: more than keys, because a
+/// goroutine that runs still has its last reason.
+const KINDS_MAX: usize = 4 * REASONS_MAX;
+
 /// The label value for what is past a bound.
 pub const OTHER: &str = "other";
 
@@ -41,29 +45,38 @@ pub struct Tally {
     pub blocked_threads: u64,
     /// Goroutines whose reason went to [`OTHER`].
     pub reasons_over: u64,
-    /// The last goroutine's key: neighbours are often alike.
-    last: Option<(&'static str, Arc<str>)>,
-    pending: u64,
+    /// Not settled yet; the frequent ones move to the front.
+    kinds: Vec<Kind>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Kind {
+    status: u32,
+    wait_reason: Box<str>,
+    n: u64,
 }
 
 impl Tally {
-    /// Adds what was counted for the last key.
+    /// Adds what was counted since; until then `goroutines` and `alive` are too low.
     pub fn settle(&mut self) {
-        if let Some(key) = self.last.take() {
-            *self.goroutines.entry(key).or_default() += std::mem::take(&mut self.pending);
+        for kind in std::mem::take(&mut self.kinds) {
+            self.add(kind.status, &kind.wait_reason, kind.n);
         }
     }
 
-    fn key(&mut self, state: &'static str, reason: &str) -> (&'static str, Arc<str>) {
-        let known = self.goroutines.keys().find(|(s, r)| *s == state && **r == *reason);
-        if let Some(key) = known {
-            return key.clone();
+    fn add(&mut self, status: u32, wait_reason: &str, n: u64) {
+        let state = goroutine_state(status);
+        // A reason is stale while its goroutine runs, yet a system goroutine has no others.
+        let system = SYSTEM_REASONS.contains(&wait_reason);
+        if !system && !matches!(state, "dead" | "deadextra" | "idle") {
+            self.alive += n;
         }
-        if self.goroutines.len() >= REASONS_MAX {
-            self.reasons_over += 1;
-            return (state, OTHER.into());
+        let mut key = (state, Arc::from(if state == "waiting" { wait_reason } else { "" }));
+        if self.goroutines.len() >= REASONS_MAX && !self.goroutines.contains_key(&key) {
+            self.reasons_over += n;
+            key.1 = OTHER.into();
         }
-        (state, reason.into())
+        *self.goroutines.entry(key).or_default() += n;
     }
 }
 
@@ -73,17 +86,21 @@ impl Dump for Tally {
     }
 
     fn goroutine(&mut self, goroutine: &Goroutine<'_>) {
-        let state = goroutine_state(goroutine.status);
-        let reason = if state == "waiting" { goroutine.wait_reason } else { "" };
-        self.highest_id = self.highest_id.max(goroutine.id);
-        // A reason is stale while its goroutine runs, yet a system goroutine has no others.
-        let system = SYSTEM_REASONS.contains(&goroutine.wait_reason);
-        self.alive += u64::from(!system && !matches!(state, "dead" | "deadextra" | "idle"));
-        if !self.last.as_ref().is_some_and(|(s, r)| *s == state && **r == *reason) {
-            self.settle();
-            self.last = Some(self.key(state, reason));
+        let &Goroutine { id, status, wait_reason, .. } = goroutine;
+        self.highest_id = self.highest_id.max(id);
+        let alike = |kind: &Kind| kind.status == status && *kind.wait_reason == *wait_reason;
+        if let Some(at) = self.kinds.iter().position(alike) {
+            if let Some(kind) = self.kinds.get_mut(at) {
+                kind.n += 1;
+            }
+            if at > 0 {
+                self.kinds.swap(at, at - 1);
+            }
+        } else if self.kinds.len() < KINDS_MAX {
+            self.kinds.push(Kind { status, wait_reason: wait_reason.into(), n: 1 });
+        } else {
+            self.add(status, wait_reason, 1);
         }
-        self.pending += 1;
     }
 }
 

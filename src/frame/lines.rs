@@ -29,14 +29,22 @@ impl Lines {
     pub fn push(&mut self, chunk: &[u8], mut line: impl FnMut(&[u8])) -> Counted {
         let mut counted = Counted::default();
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', chunk) {
+        let mut ends = memchr::memchr_iter(b'\n', chunk);
+        if (self.overlong || !self.carry.is_empty())
+            && let Some(end) = ends.next()
+        {
+            start = end + 1;
+            counted.lines += 1;
+            self.finish(chunk.get(..end).unwrap_or_default(), &mut counted, &mut line);
+        }
+        for end in ends {
             let piece = chunk.get(start..end).unwrap_or_default();
             start = end + 1;
             counted.lines += 1;
-            if self.carry.is_empty() && !self.overlong && piece.len() <= self.max {
+            if piece.len() <= self.max {
                 line(piece);
             } else {
-                self.finish(piece, &mut counted, &mut line);
+                counted.too_long += 1;
             }
         }
         self.keep(chunk.get(start..).unwrap_or_default());

@@ -111,7 +111,11 @@ impl Packets {
     /// The service's own packet; whole trace lines in it come from a program between the service
     /// and us that buffers.
     fn service_text(&mut self, packet: &[u8], passed: &mut Vec<u8>, line: &mut impl FnMut(&[u8])) {
-        for piece in packet.split_inclusive(|b| *b == b'\n') {
+        let mut rest = packet;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let (piece, later) = rest.split_at(end);
+            rest = later;
             let whole = piece.strip_suffix(b"\n").filter(|_| !self.mid_line);
             self.mid_line = !piece.ends_with(b"\n");
             let is_trace =

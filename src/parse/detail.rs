@@ -2,11 +2,12 @@
 //! `schedtrace`; forms of Go 1.5–1.11, 1.14–1.19, 1.20 on).
 
 use nom::Parser;
-use nom::bytes::tag;
 use nom::combinator::opt;
 use nom::sequence::{delimited, preceded};
 
-use super::primitive::{Grammar, field, flag, maybe_id, signed, unknown_fields, unsigned, until};
+use super::primitive::{
+    Grammar, field, flag, maybe_id, signed, tag, unknown_fields, unsigned, until,
+};
 use crate::model::record::{Goroutine, Proc, Thread};
 
 /// A line's value, and the fields in it that no known release prints.
@@ -15,14 +16,14 @@ pub type WithUnknown<'a, T> = (T, &'a [u8]);
 /// A P line without its line feed.
 pub fn proc<'a>() -> impl Grammar<'a, WithUnknown<'a, Proc>> {
     (
-        delimited(tag(&b"  P"[..]), unsigned(), tag(&b":"[..])),
+        delimited(tag(b"  P"), unsigned(), tag(b":")),
         field(" status=", unsigned()),
         field(" schedtick=", unsigned()),
         field(" syscalltick=", unsigned()),
         field(" m=", maybe_id()),
         field(" runqsize=", unsigned()),
         field(" gfreecnt=", signed()),
-        opt(preceded(tag(&b" timerslen="[..]), unsigned())),
+        opt(preceded(tag(b" timerslen="), unsigned())),
         unknown_fields(),
     )
         .map(
@@ -46,15 +47,15 @@ pub fn proc<'a>() -> impl Grammar<'a, WithUnknown<'a, Proc>> {
 /// An M line without its line feed.
 pub fn thread<'a>() -> impl Grammar<'a, WithUnknown<'a, Thread>> {
     (
-        delimited(tag(&b"  M"[..]), signed(), tag(&b":"[..])),
+        delimited(tag(b"  M"), signed(), tag(b":")),
         field(" p=", maybe_id()),
         field(" curg=", maybe_id()),
         field(" mallocing=", signed()),
         field(" throwing=", signed()),
         field(" preemptoff=", until(b" locks=")),
-        preceded(tag(&b" locks="[..]), signed()),
+        preceded(tag(b" locks="), signed()),
         field(" dying=", signed()),
-        opt(preceded(tag(&b" helpgc="[..]), signed())),
+        opt(preceded(tag(b" helpgc="), signed())),
         field(" spinning=", flag()),
         field(" blocked=", flag()),
         field(" lockedg=", maybe_id()),
@@ -81,11 +82,11 @@ pub fn thread<'a>() -> impl Grammar<'a, WithUnknown<'a, Thread>> {
 /// A G line without its line feed.
 pub fn goroutine<'a>() -> impl Grammar<'a, WithUnknown<'a, Goroutine<'a>>> {
     (
-        preceded(tag(&b"  G"[..]), unsigned()),
-        preceded(tag(&b": status="[..]), unsigned()),
-        preceded(tag(&b"("[..]), until(b") m=")),
-        preceded(tag(&b") m="[..]), maybe_id()),
-        preceded(tag(&b" lockedm="[..]), maybe_id()),
+        preceded(tag(b"  G"), unsigned()),
+        preceded(tag(b": status="), unsigned()),
+        preceded(tag(b"("), until(b") m=")),
+        preceded(tag(b") m="), maybe_id()),
+        preceded(tag(b" lockedm="), maybe_id()),
         unknown_fields(),
     )
         .map(|(id, status, wait_reason, m, lockedm, unknown)| {

@@ -3,12 +3,11 @@
 
 use nom::Parser;
 use nom::branch::alt;
-use nom::bytes::tag;
 use nom::combinator::{opt, recognize};
 use nom::multi::{fold_many0, many0_count};
 use nom::sequence::{delimited, preceded, terminated};
 
-use super::primitive::{Grammar, milli, signed, unsigned, until, word};
+use super::primitive::{Grammar, milli, signed, tag, unsigned, until, word};
 use crate::model::record::{Gc, GcClock, GcCpu, Milli};
 
 /// What every such line begins with; a number and ` @` follow.
@@ -52,15 +51,15 @@ type Head<'a> = ((u32, Milli, i64), &'a [u8]);
 fn head<'a>() -> impl Grammar<'a, Head<'a>> {
     let numbers = (
         preceded(tag(START), unsigned()),
-        preceded(tag(&b" @"[..]), milli()),
-        delimited(tag(&b"s "[..]), signed(), tag(&b"%"[..])),
+        preceded(tag(b" @"), milli()),
+        delimited(tag(b"s "), signed(), tag(b"%")),
     );
-    (numbers, terminated(notes(), tag(&b": "[..])))
+    (numbers, terminated(notes(), tag(b": ")))
 }
 
 /// Remarks in parentheses, as printed.
 fn notes<'a>() -> impl Grammar<'a, &'a [u8]> {
-    recognize(many0_count((tag(&b" ("[..]), until(b")"), tag(&b")"[..]))))
+    recognize(many0_count((tag(b" ("), until(b")"), tag(b")"))))
 }
 
 fn has_note(notes: &[u8], note: &[u8]) -> bool {
@@ -77,16 +76,16 @@ fn unknown_notes(notes: &[u8], known: &[u8]) -> Vec<String> {
 }
 
 fn plus<'a>() -> impl Grammar<'a, Milli> {
-    preceded(tag(&b"+"[..]), milli())
+    preceded(tag(b"+"), milli())
 }
 
 fn slash<'a>() -> impl Grammar<'a, Milli> {
-    preceded(tag(&b"/"[..]), milli())
+    preceded(tag(b"/"), milli())
 }
 
 /// `a+b+c ms clock, `; Go 1.5: `a+scan+installWB+b+c`.
 fn clock<'a>() -> impl Grammar<'a, GcClock> {
-    terminated((milli(), plus(), plus(), opt((plus(), plus()))), tag(&b" ms clock, "[..])).map(
+    terminated((milli(), plus(), plus(), opt((plus(), plus()))), tag(b" ms clock, ")).map(
         |(sweep_termination, second, third, go1_5)| match go1_5 {
             None => GcClock {
                 sweep_termination,
@@ -117,7 +116,7 @@ fn cpu<'a>() -> impl Grammar<'a, GcCpu> {
             Some((Some((scan, barrier)), assist, background, idle, end))
         }),
     ));
-    terminated((milli(), marks), tag(&b" ms cpu, "[..])).map(
+    terminated((milli(), marks), tag(b" ms cpu, ")).map(
         |(sweep_termination, (early, assist, background, idle, end))| GcCpu {
             sweep_termination,
             scan: early.map(|(scan, _)| scan),
@@ -134,9 +133,9 @@ fn cpu<'a>() -> impl Grammar<'a, GcCpu> {
 fn heap<'a>() -> impl Grammar<'a, (u64, u64, u64, u64)> {
     (
         unsigned(),
-        preceded(tag(&b"->"[..]), unsigned()),
-        preceded(tag(&b"->"[..]), unsigned()),
-        delimited(tag(&b" MB, "[..]), unsigned(), tag(&b" MB goal"[..])),
+        preceded(tag(b"->"), unsigned()),
+        preceded(tag(b"->"), unsigned()),
+        delimited(tag(b" MB, "), unsigned(), tag(b" MB goal")),
     )
 }
 
@@ -149,7 +148,7 @@ struct Areas {
 
 /// `, 0 MB stacks, 0 MB globals`; none until Go 1.17.
 fn areas<'a>() -> impl Grammar<'a, Areas> {
-    let area = (delimited(tag(&b", "[..]), unsigned(), tag(&b" MB "[..])), word());
+    let area = (delimited(tag(b", "), unsigned(), tag(b" MB ")), word());
     fold_many0(area, Areas::default, |mut areas: Areas, (size, name): (u64, &[u8])| {
         match name {
             b"stacks" => areas.stacks = Some(size),
@@ -162,7 +161,7 @@ fn areas<'a>() -> impl Grammar<'a, Areas> {
 
 /// `, 2 P (forced)`.
 fn tail<'a>() -> impl Grammar<'a, (u32, &'a [u8])> {
-    (delimited(tag(&b", "[..]), unsigned(), tag(&b" P"[..])), notes())
+    (delimited(tag(b", "), unsigned(), tag(b" P")), notes())
 }
 
 #[cfg(test)]

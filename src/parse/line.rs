@@ -54,8 +54,15 @@ pub enum Verdict<'a> {
     Trace(Line<'a>),
 }
 
-/// What a line without its line feed is.
+/// Whether a line begins as only a few others than the runtime's do: cheap enough for every line
+/// of a service.
 #[inline]
+#[must_use]
+pub const fn is_candidate(line: &[u8]) -> bool {
+    matches!(line, [b'S', b'C', ..] | [b'g', b'c', ..] | [b' ', b' ', b'P' | b'M' | b'G', ..])
+}
+
+/// What a line without its line feed is.
 #[must_use]
 pub fn read(line: &[u8]) -> Verdict<'_> {
     match line {
@@ -115,6 +122,15 @@ pub fn is_beginning(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_no_candidate_is_foreign(line in "(SCHED |gc |  [PMG])?[0-9 @]{0,3}[ -~]{0,12}") {
+            let foreign = read(line.as_bytes()) == Verdict::Foreign;
+            prop_assert!(foreign || is_candidate(line.as_bytes()));
+        }
+    }
 
     #[test]
     fn foreign_and_malformed_are_told_apart() {

@@ -3,7 +3,6 @@
 //! Each works on whole lines and, in nom's streaming mode, on the beginning of one.
 
 use nom::branch::alt;
-use nom::bytes::tag;
 use nom::combinator::{opt, recognize, value};
 use nom::multi::many0_count;
 use nom::{Err, IsStreaming, Mode, Needed, OutputMode, PResult, Parser};
@@ -110,6 +109,23 @@ impl<'a> Parser<&'a [u8]> for Thousandths {
     }
 }
 
+/// nom's own compares byte by byte; this one is a few instructions, since the compiler knows the text.
+struct Tag(&'static [u8]);
+
+impl<'a> Parser<&'a [u8]> for Tag {
+    type Output = &'a [u8];
+    type Error = ();
+
+    #[inline]
+    fn process<OM: OutputMode>(&mut self, input: &'a [u8]) -> PResult<OM, &'a [u8], &'a [u8], ()> {
+        match input.strip_prefix(self.0) {
+            Some(rest) => Ok((rest, OM::Output::bind(|| self.0))),
+            None if self.0.starts_with(input) => more::<OM, _>(),
+            None => no::<OM, _>(),
+        }
+    }
+}
+
 /// Free text up to a mark, without control characters.
 struct Until(&'static [u8]);
 
@@ -119,26 +135,24 @@ impl<'a> Parser<&'a [u8]> for Until {
 
     #[inline]
     fn process<OM: OutputMode>(&mut self, input: &'a [u8]) -> PResult<OM, &'a [u8], &'a str, ()> {
+        let Some((first, more_of_it)) = self.0.split_first() else { return no::<OM, _>() };
         let window = input.get(..FREE_TEXT_MAX + self.0.len()).unwrap_or(input);
-        let Some(end) = find(window, self.0) else {
-            let open = window.len() == input.len() && !input.iter().any(u8::is_ascii_control);
-            return if open { more::<OM, _>() } else { no::<OM, _>() };
-        };
-        let (text, rest) = input.split_at(end);
-        match std::str::from_utf8(text) {
-            Ok(text) if !text.bytes().any(|b| b.is_ascii_control()) => {
-                Ok((rest, OM::Output::bind(|| text)))
+        let mut rest = window;
+        while let Some((byte, tail)) = rest.split_first() {
+            if byte == first && tail.starts_with(more_of_it) {
+                let (text, rest) = input.split_at(window.len() - rest.len());
+                return match std::str::from_utf8(text) {
+                    Ok(text) => Ok((rest, OM::Output::bind(|| text))),
+                    Err(_) => no::<OM, _>(),
+                };
             }
-            _ => no::<OM, _>(),
+            if byte.is_ascii_control() {
+                return no::<OM, _>();
+            }
+            rest = tail;
         }
+        if window.len() == input.len() { more::<OM, _>() } else { no::<OM, _>() }
     }
-}
-
-#[inline]
-fn find(haystack: &[u8], mark: &[u8]) -> Option<usize> {
-    let first = *mark.first()?;
-    memchr::memchr_iter(first, haystack)
-        .find(|&at| haystack.get(at..).is_some_and(|rest| rest.starts_with(mark)))
 }
 
 /// One word of letters, digits and `_`.
@@ -163,6 +177,11 @@ impl<'a> Parser<&'a [u8]> for Word {
     }
 }
 
+/// A text that the line has as it is.
+pub fn tag<'a>(text: &'static [u8]) -> impl Grammar<'a, &'a [u8]> {
+    Tag(text)
+}
+
 /// An unsigned number that fits `T`.
 pub fn unsigned<'a, T: TryFrom<u64>>() -> impl Grammar<'a, T> {
     Unsigned.map_opt(|n| T::try_from(n).ok())
@@ -170,7 +189,7 @@ pub fn unsigned<'a, T: TryFrom<u64>>() -> impl Grammar<'a, T> {
 
 /// A number that may be negative.
 pub fn signed<'a>() -> impl Grammar<'a, i64> {
-    (opt(tag(&b"-"[..])), Unsigned).map_opt(|(minus, n)| {
+    (opt(tag(b"-")), Unsigned).map_opt(|(minus, n)| {
         let n = i64::try_from(n).ok()?;
         Some(if minus.is_some() { -n } else { n })
     })
@@ -183,13 +202,13 @@ pub fn milli<'a>() -> impl Grammar<'a, Milli> {
 
 /// `nil` (Go 1.20 on) or −1 (before): none; else an id.
 pub fn maybe_id<'a>() -> impl Grammar<'a, Option<i64>> {
-    alt((value(None, tag(&b"nil"[..])), signed().map(|id| (id >= 0).then_some(id))))
+    alt((value(None, tag(b"nil")), signed().map(|id| (id >= 0).then_some(id))))
 }
 
 /// `true`/`false` (Go 1.20 on) or 1/0 (before).
 pub fn flag<'a>() -> impl Grammar<'a, bool> {
-    let yes = value(true, alt((tag(&b"true"[..]), tag(&b"1"[..]))));
-    let no = value(false, alt((tag(&b"false"[..]), tag(&b"0"[..]))));
+    let yes = value(true, alt((tag(b"true"), tag(b"1"))));
+    let no = value(false, alt((tag(b"false"), tag(b"0"))));
     alt((yes, no))
 }
 
@@ -209,10 +228,10 @@ pub fn unknown_fields<'a>() -> impl Grammar<'a, &'a [u8]> {
 }
 
 fn unknown_field<'a>() -> impl Grammar<'a, ()> {
-    let list = value((), (tag(&b"["[..]), until(b"]"), tag(&b"]"[..])));
-    let number = value((), (opt(tag(&b"-"[..])), Unsigned));
+    let list = value((), (tag(b"["), until(b"]"), tag(b"]")));
+    let number = value((), (opt(tag(b"-")), Unsigned));
     let scalar = value((), Word);
-    value((), (tag(&b" "[..]), Word, tag(&b"="[..]), alt((list, number, scalar))))
+    value((), (tag(b" "), Word, tag(b"="), alt((list, number, scalar))))
 }
 
 /// A field by name, with the unknown fields before it.
@@ -273,6 +292,31 @@ pub fn begins<'a, O>(mut grammar: impl Grammar<'a, O>, bytes: &'a [u8]) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nom::{Check, OutputM, Streaming};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_tag_is_what_nom_takes_for_one(text in "( m=?)?[ m=nil]{0,6}") {
+            let ours = tag(b" m=").process::<OutputM<Check, Check, Streaming>>(text.as_bytes());
+            let theirs = nom::bytes::tag::<_, _, ()>(&b" m="[..])
+                .process::<OutputM<Check, Check, Streaming>>(text.as_bytes());
+            prop_assert_eq!(
+                ours.map_err(|error| error.is_incomplete()),
+                theirs.map_err(|error| error.is_incomplete())
+            );
+            let theirs: nom::IResult<_, _, ()> = nom::bytes::tag(&b" m="[..]).parse_complete(text.as_bytes());
+            prop_assert_eq!(tag(b" m=").parse_complete(text.as_bytes()), theirs);
+        }
+
+        #[test]
+        fn free_text_ends_at_the_first_mark(text in "[a-z)\n ]{0,20}(\\) m=)?[a-z) =m]{0,20}") {
+            let expected = text.find(") m=").map(|at| text.split_at(at).0);
+            let expected = expected.filter(|free| !free.contains('\n'));
+            let got = until(b") m=").parse_complete(text.as_bytes()).ok();
+            prop_assert_eq!(got.map(|(_, free)| free), expected);
+        }
+    }
 
     #[test]
     fn decimals_are_exact_thousandths() {

@@ -47,6 +47,15 @@ impl<D: Dump> Reader<D> {
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) -> bool {
+        line::is_candidate(line) && self.candidate(line, stats, emit)
+    }
+
+    fn candidate(
+        &mut self,
+        line: &[u8],
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) -> bool {
         match line::read(line) {
             Verdict::Foreign => {
                 self.note_damage(line);
@@ -160,7 +169,6 @@ impl<D: Dump> Reader<D> {
     }
 
     /// A foreign line that begins like a block's line hides one that was torn.
-    #[inline]
     fn note_damage(&mut self, line: &[u8]) {
         if let [b' ', b' ', b'P' | b'M' | b'G', ..] = line {
             self.note_malformed(RecordKind::SchedDetail);

@@ -3,12 +3,13 @@
 
 use nom::Parser;
 use nom::branch::alt;
-use nom::bytes::tag;
 use nom::combinator::{opt, success};
 use nom::multi::{many0, separated_list1};
 use nom::sequence::{delimited, preceded, terminated};
 
-use super::primitive::{Grammar, field, flag, signed, split_unknown, unknown_fields, unsigned};
+use super::primitive::{
+    Grammar, field, flag, signed, split_unknown, tag, unknown_fields, unsigned,
+};
 use crate::model::record::{DetailHead, Sched, SchedSummary};
 
 /// What every such line begins with.
@@ -65,7 +66,7 @@ impl Sched {
 fn summary<'a>() -> impl Grammar<'a, (SchedSummary, Vec<String>)> {
     (
         preceded(tag(START), unsigned()),
-        preceded(tag(&b"ms:"[..]), field(" gomaxprocs=", unsigned())),
+        preceded(tag(b"ms:"), field(" gomaxprocs=", unsigned())),
         field(" idleprocs=", signed()),
         field(" threads=", signed()),
         field(" spinningthreads=", signed()),
@@ -92,11 +93,10 @@ fn summary<'a>() -> impl Grammar<'a, (SchedSummary, Vec<String>)> {
 
 /// ` [0 1]` (until Go 1.24) or ` [ 0 1 ] schedticks=[ 5 6 ]` (Go 1.25 on).
 fn queues<'a>() -> impl Grammar<'a, Queues<'a>> {
-    let spaced = || many0(terminated(unsigned(), tag(&b" "[..])));
-    let ticks = delimited(tag(&b"schedticks=[ "[..]), spaced(), tag(&b"]"[..]));
-    let new = (delimited(tag(&b" "[..]), spaced(), tag(&b"] "[..])), ticks.map(Some));
-    let old =
-        (terminated(separated_list1(tag(&b" "[..]), unsigned()), tag(&b"]"[..])), success(None));
+    let spaced = || many0(terminated(unsigned(), tag(b" ")));
+    let ticks = delimited(tag(b"schedticks=[ "), spaced(), tag(b"]"));
+    let new = (delimited(tag(b" "), spaced(), tag(b"] ")), ticks.map(Some));
+    let old = (terminated(separated_list1(tag(b" "), unsigned()), tag(b"]")), success(None));
     field(" [", alt((new, old))).map(|(before, (queues, ticks))| (before, queues, ticks))
 }
 
