@@ -83,7 +83,6 @@ fn wrong_usage_is_told_with_code_64() {
     check(&["run", "--listen", "10390", "--service", "s", "--stdin"], "0.0.0.0:10390");
     check(&["run", "--log-level", "loud", "--service", "s", "--stdin"], "error, warn, info");
     check(&["exec"], "<COMMAND>");
-    check(&["exec", "true"], "-- <COMMAND>");
     check(&["exec", "--trace-lines", "some", "--", "true"], "strip");
     check(&["completions", "cmd"], "bash");
 }

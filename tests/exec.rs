@@ -220,6 +220,12 @@ fn the_commands_exit_code_is_ours() {
 }
 
 #[test]
+fn the_two_dashes_may_be_left_out() {
+    let output = output(&["exec", "--listen", "127.0.0.1:0", "sh", "-c", "exit 5"]);
+    assert_eq!(output.status.code(), Some(5));
+}
+
+#[test]
 fn no_command_is_wrong_usage() {
     assert_eq!(output(&["exec", "--"]).status.code(), Some(64));
     assert_eq!(output(&["exec", "--godebug", "gctrace", "--", "true"]).status.code(), Some(64));
