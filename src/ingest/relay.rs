@@ -4,8 +4,8 @@
 //! would freeze the whole service, because the runtime writes its traces while it holds the
 //! scheduler's lock; so after a second we drop what does not fit and count it.
 
-use std::io::Write;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes held for the reader, at most.
@@ -71,6 +71,24 @@ impl Relay {
         0
     }
 
+    /// Puts a line of our own log into the queue, or drops it if there is no room: our log must
+    /// not wait for a reader that stands still. Gives false if nothing is taken any more.
+    fn offer(&self, line: &[u8]) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return false;
+        }
+        if state.waiting.len() + line.len() <= BUFFER_BYTES {
+            if state.waiting.is_empty() && !state.writing {
+                state.last_progress = Instant::now();
+            }
+            state.waiting.extend_from_slice(line);
+            drop(state);
+            self.filled.notify_one();
+        }
+        true
+    }
+
     /// Nothing more comes.
     pub fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
@@ -122,9 +140,22 @@ impl Relay {
     }
 }
 
+/// Our own log beside the child's stderr: through the relay while it is open, then directly.
+#[derive(Debug)]
+pub struct LogWriter(pub Arc<Relay>);
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.offer(line) { Ok(line.len()) } else { io::stderr().write(line) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc::sync_channel;
 
     use super::*;

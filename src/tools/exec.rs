@@ -23,7 +23,7 @@ use crate::app::{App, Stations, bind_patiently};
 use crate::config::{Config, godebug};
 use crate::frame::packets::TraceLines;
 use crate::ingest::child::{self, StartError};
-use crate::ingest::relay::Relay;
+use crate::ingest::relay::{LogWriter, Relay};
 use crate::runtime::signals::Forwarder;
 use crate::telemetry::logs;
 use crate::telemetry::service::SourceTelemetry;
@@ -42,25 +42,36 @@ pub fn run(
     wanted: &str,
     trace_lines: TraceLines,
 ) -> anyhow::Result<ExitCode> {
-    logs::start(config.log.format, config.log.level).context("cannot start logging")?;
+    let relay = Arc::new(Relay::default());
+    let log = Arc::clone(&relay);
+    logs::start_on(config.log.format, config.log.level, move || LogWriter(Arc::clone(&log)))
+        .context("cannot start logging")?;
+    let writing = Arc::clone(&relay);
+    let writer = thread("stderr-writer", move || writing.write_to(&mut std::io::stderr()))?;
     let stations = Stations::new(&config, trace_lines)?;
     let forwarder = Forwarder::start().context("cannot take signals")?;
     let inherited = std::env::var_os("GODEBUG");
     let godebug = godebug::merge(inherited.as_deref(), wanted);
     let (child, stderr) = match child::start(command, &godebug) {
         Ok(started) => started,
-        Err(StartError::Spawn { program, source }) => return Ok(cannot_start(&program, &source)),
+        Err(StartError::Spawn { program, source }) => {
+            let code = cannot_start(&program, &source);
+            relay.close();
+            join(writer);
+            return Ok(code);
+        }
         Err(error) => return Err(error.into()),
     };
     let pid = Pid::from_child(&child);
     info!(pid = child.id(), godebug = %godebug.to_string_lossy(), "command started");
     thread("signals", move || forwarder.forward_to(pid))?;
     let (ended, ended_writer) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
-    let reader = read_stderr(&config, &stations, stderr, ended)?;
+    let reader = read_stderr(&config, &stations, stderr, ended, relay)?;
     let server = serve(config, stations)?;
     let status = wait_for(pid);
     drop(ended_writer);
-    reader.join();
+    join(reader);
+    join(writer);
     server.stop();
     Ok(ExitCode::from(status))
 }
@@ -77,19 +88,9 @@ fn cannot_start(program: &str, source: &std::io::Error) -> ExitCode {
     ExitCode::from(if source.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
 }
 
-/// The two threads between the child's stderr and ours.
-struct Stderr {
-    reader: JoinHandle<()>,
-    writer: JoinHandle<()>,
-}
-
-impl Stderr {
-    fn join(self) {
-        for thread in [self.reader, self.writer] {
-            if thread.join().is_err() {
-                error!("passing on the command's stderr ended by a defect; please report it");
-            }
-        }
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        error!("passing on the command's stderr ended by a defect; please report it");
     }
 }
 
@@ -98,19 +99,14 @@ fn read_stderr(
     stations: &Stations,
     stderr: OwnedFd,
     ended: OwnedFd,
-) -> anyhow::Result<Stderr> {
+    relay: Arc<Relay>,
+) -> anyhow::Result<JoinHandle<()>> {
     let service = config.services.first().zip(stations.services.first());
     let (service, pipeline) = service.context("exec has no service")?;
     let name = service.identity.service.as_str();
     let telemetry = SourceTelemetry::trace(Arc::clone(&stations.metrics), name, "child");
-    let relay = Arc::new(Relay::default());
-    let writing = Arc::clone(&relay);
-    let writer = thread("stderr-writer", move || writing.write_to(&mut std::io::stderr()))?;
     let mut sink = pipeline.sink();
-    let reader = thread("stderr-reader", move || {
-        child::read(&stderr, &mut sink, &relay, &telemetry, &ended)
-    })?;
-    Ok(Stderr { reader, writer })
+    thread("stderr-reader", move || child::read(&stderr, &mut sink, &relay, &telemetry, &ended))
 }
 
 /// The exporter proper, on a thread of its own.
