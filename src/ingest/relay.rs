@@ -14,6 +14,9 @@ pub const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// A reader that took nothing for so long stands still.
 const STALL: Duration = Duration::from_secs(1);
 
+/// How long a reader may stand still at the end before what is left is dropped.
+const LAST_STALL: Duration = Duration::from_secs(5);
+
 /// Memory kept when nothing is waiting.
 const IDLE_BYTES: usize = 64 * 1024;
 
@@ -31,6 +34,8 @@ struct State {
     last_progress: Instant,
     writing: bool,
     closed: bool,
+    /// Who writes has ended.
+    written: bool,
 }
 
 impl Default for Relay {
@@ -40,6 +45,7 @@ impl Default for Relay {
             last_progress: Instant::now(),
             writing: false,
             closed: false,
+            written: false,
         };
         Self { state: Mutex::new(state), filled: Condvar::new(), taken: Condvar::new() }
     }
@@ -76,7 +82,7 @@ impl Relay {
     fn offer(&self, line: &[u8]) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return false;
+            return !state.written;
         }
         if state.waiting.len() + line.len() <= BUFFER_BYTES {
             if state.waiting.is_empty() && !state.writing {
@@ -96,8 +102,25 @@ impl Relay {
         self.taken.notify_one();
     }
 
+    /// Waits until everything is written; gives up on a reader that stands still, since the
+    /// child's end must not wait for it.
+    pub fn wait_written(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.written && state.last_progress.elapsed() < LAST_STALL {
+            let left = LAST_STALL.saturating_sub(state.last_progress.elapsed());
+            let waited = self.taken.wait_timeout(state, left);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Writes what comes to `out` until the queue is closed and empty, or `out` is gone.
     pub fn write_to(&self, out: &mut impl Write) {
+        self.write_all_to(out);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).written = true;
+        self.taken.notify_all();
+    }
+
+    fn write_all_to(&self, out: &mut impl Write) {
         let mut batch = Vec::new();
         while self.take(&mut batch) {
             let mut rest = batch.as_slice();
@@ -180,11 +203,11 @@ mod tests {
     struct Stuck(std::sync::mpsc::Receiver<()>);
 
     impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.recv().map_err(std::io::Error::other)?;
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(io::Error::other)?;
             Ok(bytes.len())
         }
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }

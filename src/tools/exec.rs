@@ -47,7 +47,7 @@ pub fn run(
     logs::start_on(config.log.format, config.log.level, move || LogWriter(Arc::clone(&log)))
         .context("cannot start logging")?;
     let writing = Arc::clone(&relay);
-    let writer = thread("stderr-writer", move || writing.write_to(&mut std::io::stderr()))?;
+    thread("stderr-writer", move || writing.write_to(&mut std::io::stderr()))?;
     let stations = Stations::new(&config, trace_lines)?;
     let forwarder = Forwarder::start().context("cannot take signals")?;
     let inherited = std::env::var_os("GODEBUG");
@@ -57,7 +57,7 @@ pub fn run(
         Err(StartError::Spawn { program, source }) => {
             let code = cannot_start(&program, &source);
             relay.close();
-            join(writer);
+            relay.wait_written();
             return Ok(code);
         }
         Err(error) => return Err(error.into()),
@@ -66,13 +66,17 @@ pub fn run(
     info!(pid = child.id(), godebug = %godebug.to_string_lossy(), "command started");
     thread("signals", move || forwarder.forward_to(pid))?;
     let (ended, ended_writer) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
-    let reader = read_stderr(&config, &stations, stderr, ended, relay)?;
-    let server = serve(config, stations)?;
+    let reader = read_stderr(&config, &stations, stderr, ended, Arc::clone(&relay))?;
+    let server = serve(config, stations).inspect_err(|error| {
+        error!(error = format!("{error:#}"), "no /metrics; the command runs all the same");
+    });
     let status = wait_for(pid);
     drop(ended_writer);
     join(reader);
-    join(writer);
-    server.stop();
+    if let Ok(server) = server {
+        server.stop();
+    }
+    relay.wait_written();
     Ok(ExitCode::from(status))
 }
 

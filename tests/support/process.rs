@@ -22,10 +22,20 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Its own children first: a service outlives an exporter that is killed. Any of them may
+        // have ended already.
+        for child in children(self.0.id()) {
+            let _ended = kill_process(child, Signal::KILL);
+        }
         let _ended = self.0.kill();
         let _status = self.0.wait();
     }
+}
+
+fn children(pid: u32) -> Vec<Pid> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let list = list.unwrap_or_default();
+    list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// A figure of /proc/PID/status, in KiB.
