@@ -253,7 +253,7 @@ fn unknown_before<'a>(name: &'static [u8]) -> impl Grammar<'a, usize> {
 /// Splits what `unknown_fields` gave into one text a field.
 pub fn split_unknown(spans: &[&[u8]]) -> Vec<String> {
     let mut fields = Vec::new();
-    for span in spans {
+    for span in spans.iter().filter(|span| !span.is_empty()) {
         let text = String::from_utf8_lossy(span);
         let mut open = false;
         for part in text.split(' ').filter(|part| !part.is_empty()) {
