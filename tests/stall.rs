@@ -54,6 +54,19 @@ fn a_stalled_reader_of_our_stderr_does_not_stop_the_service() {
 }
 
 #[test]
+fn the_commands_end_does_not_wait_for_a_reader_that_stands_still() {
+    let script = "head -c 3000000 /dev/zero | tr '\\0' x >&2; exit 6";
+    let mut child = exec_command(&[], &["sh", "-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _unread = child.stderr.take().unwrap();
+    assert_eq!(Process(child).end("exec").code(), Some(6));
+}
+
+#[test]
 fn a_closed_stderr_does_not_stop_the_service() {
     let script = "while read -r line; do echo $line >&2; echo $line; done; exit 3";
     let mut command = exec_command(&[], &["sh", "-c", script]);
