@@ -60,10 +60,11 @@ impl Pipeline {
         let recorded = matches!(service.trace, Some(Trace { source: TraceSource::Recording, .. }));
         let watching_since_ns = if recorded { 0 } else { now_ns() };
         let max_line = service.trace.as_ref().map_or(LINE_MAX_BYTES, |trace| trace.max_line_bytes);
+        let by_packets = matches!(service.trace, Some(Trace { source: TraceSource::Child, .. }));
         let inner = Inner {
             lines: Lines::new(max_line),
             packets: Packets::new(GRAMMAR, trace_lines),
-            reader: Reader::default(),
+            reader: if by_packets { Reader::of_packets() } else { Reader::of_stream() },
             state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
             stats: TraceStats::default(),
         };

@@ -100,8 +100,8 @@ fn every_releases_records_are_what_they_were_recorded_to_be() {
         }
         assert_eq!(stdout(&output).lines().count(), expected.lines().count(), "Go {release}");
         let summary = stderr(&output);
-        assert!(summary.contains("gc: 2 records, 0 malformed"), "{summary}");
-        assert!(summary.contains("sched_detail: 1 records, 0 malformed"), "{summary}");
+        assert!(summary.contains("gc: 2 records, 0 recovered, 0 malformed"), "{summary}");
+        assert!(summary.contains("sched_detail: 1 records, 0 recovered, 0 malformed"), "{summary}");
     }
 }
 
@@ -129,7 +129,11 @@ fn parse_reads_stdin_and_counts_what_it_cannot_read() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0));
         assert_eq!(stdout(&output).lines().count(), RECORDED.lines().count());
-        assert!(stderr(&output).contains("gc: 6 records, 1 malformed"), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("gc: 6 records, 0 recovered, 1 malformed"),
+            "{}",
+            stderr(&output)
+        );
         let cut = "1 trace lines cut by the end of a file";
         assert!(stderr(&output).contains(cut), "{}", stderr(&output));
     };

@@ -25,3 +25,4 @@ mod signals;
 mod sources;
 mod stall;
 mod tail;
+mod torn;

@@ -68,6 +68,9 @@ pub struct Sched {
     /// Fields that no known release prints, as printed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// It had to be put together from pieces.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub torn: bool,
 }
 
 /// The first line of a scheddetail block.
@@ -278,6 +281,9 @@ pub struct Gc {
     /// Fields that no known release prints, as printed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// It had to be put together from pieces.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub torn: bool,
 }
 
 /// A record that stands on one line, or a whole scheddetail block kept as `D`.
@@ -315,6 +321,8 @@ pub struct DetailBlock<D> {
     pub procs: Vec<Proc>,
     /// What was kept of the M and G lines.
     pub dump: D,
+    /// Some line of it had to be put together from pieces.
+    pub torn: bool,
 }
 
 /// Takes the threads and goroutines of a block, in the order printed.
@@ -355,6 +363,8 @@ struct DetailJson<'a, D: Serialize> {
     dump: &'a D,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     unknown: &'a [String],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    torn: bool,
 }
 
 /// One field of each item, as a JSON array.
@@ -388,6 +398,7 @@ impl<D: Serialize> Serialize for Record<D> {
                 procs: &block.procs,
                 dump: &block.dump,
                 unknown: &block.head.unknown,
+                torn: block.torn,
             }
             .serialize(serializer),
         }

@@ -62,6 +62,8 @@ pub struct TraceStats {
     pub lines_too_long: u64,
     /// Records read.
     pub records: PerKind,
+    /// Records among them that had to be put together from pieces.
+    pub recovered: PerKind,
     /// Lines that look like a trace and do not parse.
     pub malformed: PerKind,
     /// Records given up because a part is missing: a block cut or damaged, a last line without its end.

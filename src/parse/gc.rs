@@ -18,14 +18,16 @@ const FORCED: &[u8] = b" (forced)";
 
 /// The line without its line feed.
 pub fn line<'a>() -> impl Grammar<'a, Gc> {
-    (head(), clock(), cpu(), heap(), areas(), tail()).map(
+    (head(), clock(), cpu(), heap(), areas(), tail()).map_opt(
         |(head, clock_ms, cpu_ms, heap, areas, tail)| {
             let ((cycle, at_s, cpu_percent), notes) = head;
             let (procs, endings) = tail;
             let mut unknown = areas.unknown;
             unknown.extend(unknown_notes(notes, LEAK_CHECK));
             unknown.extend(unknown_notes(endings, FORCED));
-            Gc {
+            // Both lists have Go 1.5's form, or none has: else a piece is not the runtime's.
+            let one_form = clock_ms.scan.is_some() == cpu_ms.scan.is_some();
+            one_form.then(|| Gc {
                 cycle,
                 at_s,
                 cpu_percent,
@@ -41,7 +43,8 @@ pub fn line<'a>() -> impl Grammar<'a, Gc> {
                 forced: has_note(endings, FORCED),
                 leak_check: has_note(notes, LEAK_CHECK),
                 unknown,
-            }
+                torn: false,
+            })
         },
     )
 }

@@ -24,6 +24,18 @@ pub enum Line<'a> {
 }
 
 impl Line<'_> {
+    /// The kind of the record that it is, or is a part of.
+    #[must_use]
+    pub const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Sched(_) => RecordKind::Sched,
+            Self::Gc(_) => RecordKind::Gc,
+            Self::Head(_) | Self::Proc(..) | Self::Thread(..) | Self::Goroutine(..) => {
+                RecordKind::SchedDetail
+            }
+        }
+    }
+
     /// How many fields no known release prints.
     #[must_use]
     pub fn unknown_fields(&self) -> usize {

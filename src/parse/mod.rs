@@ -7,9 +7,12 @@
 
 pub mod detail;
 pub mod expvar;
+pub mod forms;
 pub mod gc;
 pub mod json;
 pub mod line;
 pub mod primitive;
 pub mod reader;
+pub mod reassemble;
 pub mod sched;
+pub mod shapes;

@@ -1,6 +1,8 @@
 //! Lines → records: a scheddetail block is many lines, everything else is one.
 
+use super::forms::Forms;
 use super::line::{self, Line, Verdict};
+use super::reassemble::{Outcome, Reassembler};
 use crate::model::record::{DetailBlock, DetailHead, Dump, Goroutine, Proc, Record, Thread};
 use crate::model::stats::{RecordKind, TraceStats};
 
@@ -9,8 +11,11 @@ use crate::model::stats::{RecordKind, TraceStats};
 const PROCS_MAX: usize = 65_536;
 
 /// Reads one service's lines in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reader<D> {
+    /// None where packets keep the runtime's lines apart: then nothing is torn.
+    torn: Option<Reassembler>,
+    forms: Forms,
     open: Option<Open<D>>,
     /// Goroutines of the last whole block; the runtime's list of them never shrinks.
     last_listed: u64,
@@ -36,6 +41,18 @@ struct Open<D> {
 }
 
 impl<D: Dump> Reader<D> {
+    /// For a stream of which only the bytes remain: torn lines are put together.
+    #[must_use]
+    pub fn of_stream() -> Self {
+        Self { torn: Some(Reassembler::default()), ..Self::of_packets() }
+    }
+
+    /// For lines that cannot be torn.
+    #[must_use]
+    pub fn of_packets() -> Self {
+        Self { torn: None, forms: Forms::default(), open: None, last_listed: 0, last_uptime_ms: 0 }
+    }
+
     /// Takes a line without its line feed. Calls `emit` with each record that is complete now:
     /// a block is, when the next one begins.
     ///
@@ -47,7 +64,13 @@ impl<D: Dump> Reader<D> {
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) -> bool {
-        line::is_candidate(line) && self.candidate(line, stats, emit)
+        if line::is_candidate(line) || self.torn.as_ref().is_some_and(Reassembler::is_open) {
+            return self.candidate(line, stats, emit);
+        }
+        if let Some(torn) = &mut self.torn {
+            torn.learn(line);
+        }
+        false
     }
 
     fn candidate(
@@ -57,25 +80,77 @@ impl<D: Dump> Reader<D> {
         emit: &mut impl FnMut(Record<D>),
     ) -> bool {
         match line::read(line) {
-            Verdict::Foreign => {
-                self.note_damage(line);
-                false
-            }
-            Verdict::Malformed(kind) => {
-                stats.malformed.add(kind, 1);
-                self.note_malformed(kind);
-                true
-            }
             Verdict::Trace(parsed) => {
-                self.trace(parsed, stats, emit);
+                let lost = self.torn.as_mut().and_then(|torn| torn.trace_line(parsed.kind()));
+                self.note_lost(lost, stats);
+                if self.has_known_form(&parsed) {
+                    self.trace(parsed, false, stats, emit);
+                } else {
+                    self.note_lost(Some(parsed.kind()), stats);
+                }
                 true
             }
+            Verdict::Foreign => self.other(line, None, stats, emit),
+            Verdict::Malformed(kind) => self.other(line, Some(kind), stats, emit),
+        }
+    }
+
+    /// A line that is no whole trace line: it may hold pieces of one.
+    fn other(
+        &mut self,
+        line: &[u8],
+        malformed: Option<RecordKind>,
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) -> bool {
+        let mut lost = None;
+        let outcome = match &mut self.torn {
+            Some(torn) => torn.other_line(line, &mut lost),
+            None => Outcome::Foreign,
+        };
+        self.note_lost(lost, stats);
+        match outcome {
+            Outcome::Whole(text) => {
+                match line::read(&text) {
+                    Verdict::Trace(parsed) if self.forms.accept(&parsed) => {
+                        self.trace(parsed, true, stats, emit);
+                    }
+                    Verdict::Trace(parsed) => self.note_lost(Some(parsed.kind()), stats),
+                    Verdict::Foreign | Verdict::Malformed(_) => {}
+                }
+                true
+            }
+            Outcome::Piece => true,
+            Outcome::Foreign => {
+                if let Some(kind) = malformed {
+                    stats.malformed.add(kind, 1);
+                    self.note_malformed(kind);
+                } else {
+                    self.note_damage(line);
+                }
+                malformed.is_some()
+            }
+        }
+    }
+
+    #[inline]
+    fn has_known_form(&mut self, parsed: &Line<'_>) -> bool {
+        // The most frequent lines by far have one form only.
+        self.torn.is_none() || matches!(parsed, Line::Goroutine(..)) || self.forms.learn(parsed)
+    }
+
+    /// A line that was torn and could not be put together.
+    fn note_lost(&mut self, lost: Option<RecordKind>, stats: &mut TraceStats) {
+        if let Some(kind) = lost {
+            stats.note_incomplete(lost);
+            self.note_malformed(kind);
         }
     }
 
     fn trace(
         &mut self,
         parsed: Line<'_>,
+        torn: bool,
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) {
@@ -84,30 +159,38 @@ impl<D: Dump> Reader<D> {
             Line::Goroutine(goroutine, _) => {
                 stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.goroutine(&goroutine);
+                self.note_torn(torn);
             }
             Line::Thread(thread, _) => {
                 stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.thread(thread);
+                self.note_torn(torn);
             }
             Line::Proc(proc, _) => {
                 stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.proc(proc, stats, emit);
+                self.note_torn(torn);
             }
             Line::Head(head) => {
                 stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.close(stats, emit);
                 self.open = Some(Open::new(head));
+                self.note_torn(torn);
             }
-            Line::Sched(sched) => {
+            Line::Sched(mut sched) => {
                 stats.unknown_fields.add(RecordKind::Sched, unknown);
                 self.close(stats, emit);
                 self.note_uptime(sched.summary.uptime_ms);
                 stats.records.add(RecordKind::Sched, 1);
+                stats.recovered.add(RecordKind::Sched, torn.into());
+                sched.torn = torn;
                 emit(Record::Sched(sched));
             }
-            Line::Gc(gc) => {
+            Line::Gc(mut gc) => {
                 stats.unknown_fields.add(RecordKind::Gc, unknown);
                 stats.records.add(RecordKind::Gc, 1);
+                stats.recovered.add(RecordKind::Gc, torn.into());
+                gc.torn = torn;
                 emit(Record::Gc(gc));
             }
         }
@@ -115,6 +198,8 @@ impl<D: Dump> Reader<D> {
 
     /// The stream ends or breaks: gives the block at hand if it can be told to be whole.
     pub fn end(&mut self, stats: &mut TraceStats, emit: &mut impl FnMut(Record<D>)) {
+        let lost = self.torn.as_mut().and_then(Reassembler::give_up);
+        self.note_lost(lost, stats);
         self.close(stats, emit);
     }
 
@@ -123,6 +208,12 @@ impl<D: Dump> Reader<D> {
         self.open = None;
         self.last_listed = 0;
         self.last_uptime_ms = 0;
+    }
+
+    fn note_torn(&mut self, torn: bool) {
+        if let Some(open) = &mut self.open {
+            open.block.torn |= torn;
+        }
     }
 
     fn proc(&mut self, proc: Proc, stats: &mut TraceStats, emit: &mut impl FnMut(Record<D>)) {
@@ -190,6 +281,7 @@ impl<D: Dump> Reader<D> {
         } else if open.is_whole(self.last_listed) {
             self.last_listed = open.goroutines;
             stats.records.add(RecordKind::SchedDetail, 1);
+            stats.recovered.add(RecordKind::SchedDetail, open.block.torn.into());
             emit(Record::SchedDetail(Box::new(open.block)));
         } else {
             // Another process may list fewer; then the next block is measured against this one.
@@ -203,7 +295,7 @@ impl<D: Dump> Reader<D> {
 
 impl<D: Dump> Open<D> {
     fn new(head: DetailHead) -> Self {
-        let block = DetailBlock { head, procs: Vec::new(), dump: D::default() };
+        let block = DetailBlock { head, procs: Vec::new(), dump: D::default(), torn: false };
         Self { block, part: Part::Procs, threads: 0, goroutines: 0, damaged: false, dying: false }
     }
 
@@ -247,7 +339,7 @@ mod tests {
 
     fn read(lines: &[&str]) -> (Vec<Vec<u64>>, TraceStats) {
         let (mut reader, mut stats, mut blocks) =
-            (Reader::<Ids>::default(), TraceStats::default(), Vec::new());
+            (Reader::<Ids>::of_stream(), TraceStats::default(), Vec::new());
         let mut emit = |record: Record<Ids>| {
             if let Record::SchedDetail(block) = record {
                 blocks.push(block.dump.0);

@@ -31,7 +31,7 @@ pub fn line<'a>() -> impl Grammar<'a, SchedLine> {
         |((summary, mut unknown), tail, after)| match tail {
             Tail::Queues((before, local_runqueues, schedticks)) => {
                 unknown.extend(split_unknown(&[before, after]));
-                Sched { summary, local_runqueues, schedticks, unknown }
+                Sched { summary, local_runqueues, schedticks, unknown, torn: false }
                     .checked()
                     .map(SchedLine::Summary)
             }

@@ -31,6 +31,7 @@ pub const BUILD: Build = Build {
 pub struct Metrics {
     registry: Registry,
     pub records: IntCounterVec,
+    pub recovered: IntCounterVec,
     pub malformed: IntCounterVec,
     pub incomplete: IntCounterVec,
     pub unknown_fields: IntCounterVec,
@@ -89,14 +90,19 @@ impl Metrics {
                 "Trace records read, by kind.",
                 &["service", "kind"],
             )?,
+            recovered: counters(
+                "records_recovered_total",
+                "Trace records among those read that the service's own lines had torn, put together again.",
+                &["service", "kind"],
+            )?,
             malformed: counters(
                 "records_malformed_total",
-                "Lines that look like a trace and do not parse: torn, cut, or of an unknown form.",
+                "Lines that look like a trace and do not parse: cut, or of an unknown form.",
                 &["service", "kind"],
             )?,
             incomplete: counters(
                 "records_incomplete_total",
-                "Records given up because a part is missing.",
+                "Records given up because a part is missing or not certain.",
                 &["service", "kind"],
             )?,
             unknown_fields: counters(

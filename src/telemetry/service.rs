@@ -124,8 +124,9 @@ impl TraceTelemetry {
         raise(&metrics.lines.with_label_values(&service), stats.lines);
         raise(&metrics.lines_too_long.with_label_values(&service), stats.lines_too_long);
         raise(&metrics.crash_dumps.with_label_values(&service), stats.crash_dumps);
-        let per_kind: [(&prometheus::IntCounterVec, &PerKind); 4] = [
+        let per_kind: [(&prometheus::IntCounterVec, &PerKind); 5] = [
             (&metrics.records, &stats.records),
+            (&metrics.recovered, &stats.recovered),
             (&metrics.malformed, &stats.malformed),
             (&metrics.incomplete, &stats.incomplete),
             (&metrics.unknown_fields, &stats.unknown_fields),

@@ -91,7 +91,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     } else {
         Box::new(File::open(file).map_err(Stop::Read)?)
     };
-    let (mut lines, mut reader) = (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::default());
+    let (mut lines, mut reader) = (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());
     let stats = &mut total.stats;
     let mut written = Ok(());
     let mut emit = |record: Record<Everything>| {
@@ -140,9 +140,10 @@ impl Total {
         tell(format_args!("{} lines, {} bytes", stats.lines, stats.bytes));
         for kind in RecordKind::ALL {
             tell(format_args!(
-                "{}: {} records, {} malformed, {} incomplete, {} unknown fields",
+                "{}: {} records, {} recovered, {} malformed, {} incomplete, {} unknown fields",
                 kind.as_str(),
                 stats.records.get(kind),
+                stats.recovered.get(kind),
                 stats.malformed.get(kind),
                 stats.incomplete.get(kind),
                 stats.unknown_fields.get(kind),

@@ -1,0 +1,81 @@
+//! The form in which one service prints its traces. A line put together from pieces must have the
+//! form of those that were whole, or it may hold a piece that was not the runtime's.
+
+use super::line::Line;
+use crate::model::record::Gc;
+
+/// So many lines of another form in a row are another release.
+const OTHERS_BELIEVED: u32 = 3;
+
+/// The forms of the lines that were whole.
+#[derive(Debug, Default)]
+pub struct Forms {
+    /// Go 1.20 or later: `needspinning` is there.
+    recent: bool,
+    /// A schedtrace line has (`needspinning`, `schedticks`).
+    sched: Option<(bool, bool)>,
+    /// The head of a block has `needspinning`.
+    head: Option<bool>,
+    /// A gctrace line has (Go 1.5's phases, stacks and globals).
+    gc: Option<(bool, bool)>,
+    /// gctrace lines in a row that had another form.
+    other_gc: u32,
+    /// A P line has `timerslen`.
+    proc: Option<bool>,
+}
+
+impl Forms {
+    /// Learns from a line that was whole. Gives false for a gctrace line that suddenly has another
+    /// form: words of the service may have ended it ("2 P"). Another release begins with cycle 1,
+    /// or goes on in its form.
+    pub fn learn(&mut self, line: &Line<'_>) -> bool {
+        match line {
+            Line::Sched(sched) => {
+                self.recent = sched.summary.needspinning.is_some();
+                self.sched = Some((self.recent, sched.schedticks.is_some()));
+            }
+            Line::Head(head) => {
+                self.recent = head.summary.needspinning.is_some();
+                self.head = Some(self.recent);
+            }
+            Line::Gc(gc) => return self.learn_gc(gc),
+            Line::Proc(proc, _) => self.proc = Some(proc.timerslen.is_some()),
+            Line::Thread(..) | Line::Goroutine(..) => {}
+        }
+        true
+    }
+
+    fn learn_gc(&mut self, gc: &Gc) -> bool {
+        let form = (gc.clock_ms.scan.is_some(), gc.stacks_mb.is_some());
+        let other = self.gc.is_some_and(|known| known != form) && gc.cycle > 1;
+        self.other_gc = if other { self.other_gc + 1 } else { 0 };
+        if other && self.other_gc < OTHERS_BELIEVED {
+            return false;
+        }
+        self.gc = Some(form);
+        true
+    }
+
+    /// Whether a line that was torn is sure to be the runtime's. One whose form is not known from
+    /// a whole line is not, unless the release is known from another kind.
+    #[must_use]
+    pub fn accept(&self, line: &Line<'_>) -> bool {
+        line.unknown_fields() == 0
+            && match line {
+                Line::Sched(sched) => {
+                    let form = (sched.summary.needspinning.is_some(), sched.schedticks.is_some());
+                    self.sched == Some(form)
+                }
+                Line::Head(head) => self.head == Some(head.summary.needspinning.is_some()),
+                Line::Gc(gc) => {
+                    let form = (gc.clock_ms.scan.is_some(), gc.stacks_mb.is_some());
+                    let known = self.gc.or(self.recent.then_some((false, true)));
+                    known == Some(form) && gc.stacks_mb.is_some() == gc.globals_mb.is_some()
+                }
+                Line::Proc(proc, _) => {
+                    self.proc.or(self.recent.then_some(true)) == Some(proc.timerslen.is_some())
+                }
+                Line::Thread(..) | Line::Goroutine(..) => true,
+            }
+    }
+}
