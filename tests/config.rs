@@ -95,3 +95,46 @@ fn flags_win_over_the_file() {
     assert!(exporter.address().ip().is_loopback());
     exporter.ready();
 }
+
+/// The keys that src/config/file.rs asks for.
+fn known_keys() -> Vec<String> {
+    let source = std::fs::read_to_string(root().join("src/config/file.rs")).unwrap();
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let mut keys = Vec::new();
+    for part in code.split("fields").skip(1) {
+        let call = ["text(", "parsed(", "flag(", "list(", "map(", "get("];
+        let rest = part.trim_start().strip_prefix('.');
+        let rest = rest.and_then(|rest| call.iter().find_map(|name| rest.strip_prefix(name)));
+        let key = rest
+            .and_then(|rest| rest.trim_start().strip_prefix('"'))
+            .and_then(|rest| rest.split('"').next());
+        keys.extend(key.map(str::to_owned));
+    }
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn root() -> std::path::PathBuf {
+    std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_example_configs_are_valid_and_the_full_one_has_every_key() {
+    for name in ["godebug-exporter.yaml", "minimal.yaml"] {
+        let path = root().join("config").join(name);
+        let output = output(&["check", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let full = std::fs::read_to_string(root().join("config/godebug-exporter.yaml")).unwrap();
+    let keys = known_keys();
+    assert!(keys.len() >= 18, "{keys:?}");
+    for key in keys {
+        let written = full.lines().any(|line| {
+            let line = line.trim_start().trim_start_matches("# ").trim_start_matches("- ");
+            line.trim_start_matches('{').starts_with(&format!("{key}:"))
+                || line.contains(&format!("{{{key}:"))
+        });
+        assert!(written, "the full example does not have {key}");
+    }
+}
