@@ -14,24 +14,12 @@ use crate::support::{go, http, ports};
 const LINES: u64 = 3000;
 const RATE: &str = "2000";
 
-macro_rules! for_each_release {
-    ($($name:ident = $version:literal),* $(,)?) => {
-        mod traces_agree_with_the_service {
-            $(#[test] fn $name() { super::traces_agree($version); })*
-        }
-        mod goroutines_agree_with_the_service {
-            $(#[test] fn $name() { super::goroutines_agree($version); })*
-        }
-    };
+mod traces_agree_with_the_service {
+    on_each_release!(super::traces_agree);
 }
 
-for_each_release! {
-    go_1_19 = "1.19",
-    go_1_21 = "1.21",
-    go_1_22 = "1.22",
-    go_1_24 = "1.24",
-    go_1_26 = "1.26",
-    go_1_27 = "1.27",
+mod goroutines_agree_with_the_service {
+    on_each_release!(super::goroutines_agree);
 }
 
 /// The service traces, collects garbage and logs all at once; then nothing may be missing, wrong

@@ -11,6 +11,16 @@
     reason = "tests fail by panicking"
 )]
 
+/// One test for each Go release that the tests build services with.
+macro_rules! on_each_release {
+    ($check:path) => {
+        on_each_release!($check: go_1_19 "1.19", go_1_21 "1.21", go_1_22 "1.22", go_1_24 "1.24", go_1_26 "1.26", go_1_27 "1.27");
+    };
+    ($check:path: $($name:ident $version:literal),*) => {
+        $(#[test] fn $name() { $check($version); })*
+    };
+}
+
 mod support;
 
 mod cli;
