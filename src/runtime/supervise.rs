@@ -42,7 +42,7 @@ impl Supervisor {
 
     /// Starts a task. If it panics we go on without it, but say that we are not healthy.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let handle = self.tracker.spawn(task.instrument(info_span!("task", name)));
+        let handle = self.tracker.spawn(task.instrument(info_span!("task", task = name)));
         let this = self.clone();
         self.tracker.spawn(async move {
             if handle.await.is_err_and(|error| error.is_panic()) {

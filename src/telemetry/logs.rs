@@ -32,6 +32,7 @@ pub fn start_on(
             let layer = tracing_logfmt::builder()
                 .with_target(false)
                 .with_span_name(false)
+                .with_span_path(false)
                 .layer()
                 .with_writer(writer);
             registry.with(layer).try_init()
