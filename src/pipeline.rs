@@ -15,9 +15,10 @@ use crate::config::{LINE_MAX_BYTES, Service, Trace, TraceSource};
 use crate::export::text;
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
+use crate::model::position::Position;
 use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
-use crate::model::stats::{RecordKind, TraceStats};
+use crate::model::stats::{LostReason, RecordKind, TraceStats};
 use crate::parse::expvar::{self, ExpvarError};
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
@@ -154,6 +155,16 @@ impl TraceSink for Sink {
         stats.lines_too_long += counted.too_long;
     }
 
+    fn file_bytes(&mut self, chunk: &[u8], _end: Position) {
+        self.bytes(chunk);
+    }
+
+    fn saved_position(&self) -> Option<Position> {
+        None
+    }
+
+    fn caught_up(&mut self) {}
+
     fn packet(&mut self, packet: &[u8], passed: &mut Vec<u8>) {
         let inner = &mut *self.0.lock();
         let Inner { packets, reader, state, stats, .. } = inner;
@@ -164,19 +175,19 @@ impl TraceSink for Sink {
             reader.line(line, stats, &mut |record| state.observe(record, self.0.now()));
         });
         stats.lines += lines;
-        stats.note_incomplete(given_up);
+        stats.note_lost(given_up, LostReason::Cut);
     }
 
     fn break_line(&mut self) {
         let Inner { lines, stats, .. } = &mut *self.0.lock();
-        stats.note_incomplete(lines.cut().as_deref().and_then(kind_of_cut));
+        stats.note_lost(lines.cut().as_deref().and_then(kind_of_cut), LostReason::Cut);
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {
         self.break_line();
         let now = self.0.now();
         let Inner { packets, reader, state, stats, .. } = &mut *self.0.lock();
-        stats.note_incomplete(packets.end(passed));
+        stats.note_lost(packets.end(passed), LostReason::Cut);
         reader.end(stats, &mut |record| state.observe(record, now));
         reader.reset();
     }

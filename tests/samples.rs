@@ -103,8 +103,8 @@ fn every_scheddetail_block_of_every_version_is_read_but_the_one_the_file_cuts() 
         let (stats, records) = feed(&bytes);
         let blocks = expected(&bytes, "SCHED ");
         assert_eq!(stats.malformed.total(), 0, "{name}");
-        assert_eq!(records.len() as u64 + stats.incomplete.total(), blocks, "{name}");
-        assert!(stats.incomplete.get(RecordKind::SchedDetail) <= 1, "{name}");
+        assert_eq!(records.len() as u64 + stats.lost.total(), blocks, "{name}");
+        assert!(stats.lost.get(RecordKind::SchedDetail) <= 1, "{name}");
         for record in records {
             let Record::SchedDetail(mut block) = record else { panic!("{name}") };
             block.dump.settle();

@@ -3,6 +3,7 @@
 pub mod log;
 pub mod memstats;
 pub mod metric;
+pub mod position;
 pub mod record;
 pub mod service;
 pub mod sink;

@@ -1,9 +1,22 @@
 //! How ingest hands on what it read, without knowing what becomes of it.
 
+use super::position::Position;
+
 /// Takes the bytes of one service's stderr, in order.
 pub trait TraceSink: Send {
     /// Bytes of a file, pipe or stream, cut anywhere.
     fn bytes(&mut self, chunk: &[u8]);
+
+    /// Bytes of a followed file. What they make is saved together with `end`, where the byte after
+    /// them stands: never one without the other.
+    fn file_bytes(&mut self, chunk: &[u8], end: Position);
+
+    /// Where to read on, if what was read before is still known.
+    fn saved_position(&self) -> Option<Position>;
+
+    /// Everything that was written before we began is read now: from here on nothing exported is
+    /// behind what was exported before.
+    fn caught_up(&mut self);
 
     /// One packet of a packet-mode pipe: exactly one write(2) of the service.
     /// What is to be passed on is appended to `passed`.

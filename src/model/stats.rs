@@ -51,6 +51,63 @@ impl PerKind {
     }
 }
 
+/// Why a record was given up: the closed set of the label `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostReason {
+    /// The service's own lines tore it, and its pieces could not be told for certain.
+    Torn,
+    /// Its source broke off in the middle: a rotation, the end of a process.
+    Cut,
+    /// A block of which a line is missing or damaged.
+    Incomplete,
+}
+
+impl LostReason {
+    /// All reasons, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Torn, Self::Cut, Self::Incomplete];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Torn => "torn",
+            Self::Cut => "cut",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// One number a record kind and reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost([PerKind; LostReason::ALL.len()]);
+
+impl Lost {
+    /// Adds `n` to a kind.
+    pub fn add(&mut self, kind: RecordKind, reason: LostReason, n: u64) {
+        if let Some(per_kind) = self.0.get_mut(reason as usize) {
+            per_kind.add(kind, n);
+        }
+    }
+
+    /// The numbers of a reason.
+    #[must_use]
+    pub fn by(&self, reason: LostReason) -> PerKind {
+        self.0.get(reason as usize).copied().unwrap_or_default()
+    }
+
+    /// The number of a kind, whatever the reason.
+    #[must_use]
+    pub fn get(&self, kind: RecordKind) -> u64 {
+        self.0.iter().map(|per_kind| per_kind.get(kind)).sum()
+    }
+
+    /// The sum over all kinds and reasons.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(PerKind::total).sum()
+    }
+}
+
 /// Running totals of one service's trace stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TraceStats {
@@ -66,8 +123,8 @@ pub struct TraceStats {
     pub recovered: PerKind,
     /// Lines that look like a trace and do not parse.
     pub malformed: PerKind,
-    /// Records given up because a part is missing: a block cut or damaged, a last line without its end.
-    pub incomplete: PerKind,
+    /// Records given up, by why.
+    pub lost: Lost,
     /// Fields that no known Go release prints.
     pub unknown_fields: PerKind,
     /// Blocks that the runtime printed by itself while it crashed; not samples.
@@ -76,9 +133,9 @@ pub struct TraceStats {
 
 impl TraceStats {
     /// Counts a record given up, if one was.
-    pub fn note_incomplete(&mut self, kind: Option<RecordKind>) {
+    pub fn note_lost(&mut self, kind: Option<RecordKind>, reason: LostReason) {
         if let Some(kind) = kind {
-            self.incomplete.add(kind, 1);
+            self.lost.add(kind, reason, 1);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::forms::Forms;
 use super::line::{self, Line, Verdict};
 use super::reassemble::{Outcome, Reassembler};
 use crate::model::record::{DetailBlock, DetailHead, Dump, Goroutine, Proc, Record, Thread};
-use crate::model::stats::{RecordKind, TraceStats};
+use crate::model::stats::{LostReason, RecordKind, TraceStats};
 
 /// Most Ps kept of one block: the runtime's own limit was 1,024 until Go 1.10 and machines with
 /// more cores than this are not known.
@@ -142,7 +142,7 @@ impl<D: Dump> Reader<D> {
     /// A line that was torn and could not be put together.
     fn note_lost(&mut self, lost: Option<RecordKind>, stats: &mut TraceStats) {
         if let Some(kind) = lost {
-            stats.note_incomplete(lost);
+            stats.note_lost(lost, LostReason::Torn);
             self.note_malformed(kind);
         }
     }
@@ -288,7 +288,7 @@ impl<D: Dump> Reader<D> {
             if !open.damaged {
                 self.last_listed = self.last_listed.min(open.goroutines);
             }
-            stats.incomplete.add(RecordKind::SchedDetail, 1);
+            stats.lost.add(RecordKind::SchedDetail, LostReason::Incomplete, 1);
         }
     }
 }
@@ -358,7 +358,7 @@ mod tests {
         let (blocks, stats) =
             read(&[&first, P, "INFO hello", M, G1, "INFO again", G2, &second, P, M, G1, G2]);
         assert_eq!(blocks, [vec![1, 2], vec![1, 2]]);
-        assert_eq!(stats.incomplete.total(), 0);
+        assert_eq!(stats.lost.total(), 0);
     }
 
     #[test]
@@ -381,7 +381,7 @@ mod tests {
             G1,
         ]);
         assert_eq!(blocks, [vec![1, 2]]);
-        assert_eq!(stats.incomplete.get(RecordKind::SchedDetail), 2);
+        assert_eq!(stats.lost.get(RecordKind::SchedDetail), 2);
         assert_eq!(stats.malformed.get(RecordKind::SchedDetail), 1);
     }
 
@@ -405,6 +405,6 @@ mod tests {
         let (first, second) = (head(5000), head(0));
         let (blocks, stats) = read(&[&first, P, M, G1, G2, &second, P, M, G1]);
         assert_eq!(blocks, [vec![1, 2], vec![1]]);
-        assert_eq!(stats.incomplete.total(), 0);
+        assert_eq!(stats.lost.total(), 0);
     }
 }

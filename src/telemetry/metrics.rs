@@ -33,7 +33,7 @@ pub struct Metrics {
     pub records: IntCounterVec,
     pub recovered: IntCounterVec,
     pub malformed: IntCounterVec,
-    pub incomplete: IntCounterVec,
+    pub lost: IntCounterVec,
     pub unknown_fields: IntCounterVec,
     pub crash_dumps: IntCounterVec,
     pub bytes: IntCounterVec,
@@ -100,10 +100,10 @@ impl Metrics {
                 "Lines that look like a trace and do not parse: cut, or of an unknown form.",
                 &["service", "kind"],
             )?,
-            incomplete: counters(
-                "records_incomplete_total",
-                "Records given up because a part is missing or not certain.",
-                &["service", "kind"],
+            lost: counters(
+                "records_lost_total",
+                "Records given up because not all of them is certain: torn by the service's own lines, cut by the end of a source, or a block with a line missing.",
+                &["service", "kind", "reason"],
             )?,
             unknown_fields: counters(
                 "unknown_fields_total",

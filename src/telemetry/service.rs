@@ -9,7 +9,7 @@ use prometheus::IntCounter;
 use tracing::{info, warn};
 
 use super::metrics::Metrics;
-use crate::model::stats::{PerKind, RecordKind, TraceStats};
+use crate::model::stats::{LostReason, PerKind, RecordKind, TraceStats};
 
 /// Why a source could not be read: the closed set of the label `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,11 +124,10 @@ impl TraceTelemetry {
         raise(&metrics.lines.with_label_values(&service), stats.lines);
         raise(&metrics.lines_too_long.with_label_values(&service), stats.lines_too_long);
         raise(&metrics.crash_dumps.with_label_values(&service), stats.crash_dumps);
-        let per_kind: [(&prometheus::IntCounterVec, &PerKind); 5] = [
+        let per_kind: [(&prometheus::IntCounterVec, &PerKind); 4] = [
             (&metrics.records, &stats.records),
             (&metrics.recovered, &stats.recovered),
             (&metrics.malformed, &stats.malformed),
-            (&metrics.incomplete, &stats.incomplete),
             (&metrics.unknown_fields, &stats.unknown_fields),
         ];
         for (counters, counts) in per_kind {
@@ -138,6 +137,12 @@ impl TraceTelemetry {
                     counts.get(kind),
                 );
             }
+        }
+        for (kind, reason) in
+            RecordKind::ALL.iter().flat_map(|kind| LostReason::ALL.map(|reason| (*kind, reason)))
+        {
+            let labels = [&*self.service, kind.as_str(), reason.as_str()];
+            raise(&metrics.lost.with_label_values(&labels), stats.lost.by(reason).get(kind));
         }
     }
 

@@ -140,12 +140,12 @@ impl Total {
         tell(format_args!("{} lines, {} bytes", stats.lines, stats.bytes));
         for kind in RecordKind::ALL {
             tell(format_args!(
-                "{}: {} records, {} recovered, {} malformed, {} incomplete, {} unknown fields",
+                "{}: {} records, {} recovered, {} malformed, {} lost, {} unknown fields",
                 kind.as_str(),
                 stats.records.get(kind),
                 stats.recovered.get(kind),
                 stats.malformed.get(kind),
-                stats.incomplete.get(kind),
+                stats.lost.get(kind),
                 stats.unknown_fields.get(kind),
             ));
         }
