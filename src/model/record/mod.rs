@@ -1,0 +1,41 @@
+//! What the runtime said: one type a record, fields named as the runtime names them.
+//!
+//! A field that the writing Go version does not have is `None` (JSON null), never 0.
+
+mod detail;
+mod gc;
+mod json;
+mod milli;
+mod sched;
+
+pub use detail::{
+    DetailBlock, DetailHead, Dump, Goroutine, Proc, Thread, goroutine_state, proc_status,
+};
+pub use gc::{Gc, GcClock, GcCpu};
+pub use milli::Milli;
+pub use sched::{Sched, SchedSummary};
+
+use super::stats::RecordKind;
+
+/// A record that stands on one line, or a whole scheddetail block kept as `D`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record<D> {
+    /// A schedtrace line.
+    Sched(Sched),
+    /// A scheddetail block.
+    SchedDetail(Box<DetailBlock<D>>),
+    /// A gctrace line.
+    Gc(Gc),
+}
+
+impl<D> Record<D> {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Sched(_) => RecordKind::Sched,
+            Self::SchedDetail(_) => RecordKind::SchedDetail,
+            Self::Gc(_) => RecordKind::Gc,
+        }
+    }
+}
