@@ -18,7 +18,7 @@ use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
 use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
-use crate::model::stats::{LostReason, RecordKind, TraceStats};
+use crate::model::stats::{LostReason, TraceStats};
 use crate::parse::expvar::{self, ExpvarError};
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
@@ -180,7 +180,7 @@ impl TraceSink for Sink {
 
     fn break_line(&mut self) {
         let Inner { lines, stats, .. } = &mut *self.0.lock();
-        stats.note_lost(lines.cut().as_deref().and_then(kind_of_cut), LostReason::Cut);
+        stats.note_lost(lines.cut().as_deref().and_then(line::beginning), LostReason::Cut);
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {
@@ -190,18 +190,6 @@ impl TraceSink for Sink {
         stats.note_lost(packets.end(passed), LostReason::Cut);
         reader.end(stats, &mut |record| state.observe(record, now));
         reader.reset();
-    }
-}
-
-/// Which record the beginning of a line would have become.
-fn kind_of_cut(rest: &[u8]) -> Option<RecordKind> {
-    if !line::is_beginning(rest) {
-        return None;
-    }
-    match rest.first() {
-        Some(b'S') => Some(RecordKind::Sched),
-        Some(b'g') => Some(RecordKind::Gc),
-        _ => Some(RecordKind::SchedDetail),
     }
 }
 

@@ -22,7 +22,7 @@ use godebug_exporter::parse::reader::Reader;
 use godebug_exporter::parse::{expvar, json};
 use proptest::prelude::*;
 
-fn samples(mode: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn samples(mode: &str) -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samples");
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -36,17 +36,23 @@ fn samples(mode: &str) -> Vec<(String, Vec<u8>)> {
             files.push((name, fs::read(path).unwrap()));
         }
     }
-    assert!(files.len() >= 14, "{mode}: only {} samples", files.len());
+    let at_least = match mode {
+        "idle-gcforced" => 5,
+        "checkfinalizers" => 4,
+        "inittrace" | "scavtrace" => 9,
+        _ => 14,
+    };
+    assert!(files.len() >= at_least, "{mode}: only {} samples", files.len());
     files
 }
 
-fn state() -> ServiceState {
+pub(crate) fn state() -> ServiceState {
     let identity = Identity { service: ServiceName::new("sample").unwrap(), labels: Vec::new() };
     let options = Options { trace: true, expvar: true, per_p: true, by_size: true };
     ServiceState::new(identity, options, 0)
 }
 
-fn feed(bytes: &[u8]) -> (TraceStats, Vec<Record<Tally>>) {
+pub(crate) fn feed(bytes: &[u8]) -> (TraceStats, Vec<Record<Tally>>) {
     let (mut stats, mut records) = (TraceStats::default(), Vec::new());
     let mut reader = Reader::<Tally>::of_stream();
     let mut lines = Lines::new(config::LINE_MAX_BYTES);
@@ -58,7 +64,7 @@ fn feed(bytes: &[u8]) -> (TraceStats, Vec<Record<Tally>>) {
 }
 
 /// Lines that the reader should know, found by another way: as a person would, by their start.
-fn expected(bytes: &[u8], start: &str) -> u64 {
+pub(crate) fn expected(bytes: &[u8], start: &str) -> u64 {
     let text = String::from_utf8_lossy(bytes);
     text.split_inclusive('\n')
         .filter(|line| line.starts_with(start) && line.ends_with('\n'))
@@ -78,7 +84,9 @@ fn every_schedtrace_line_of_every_version_is_read() {
 #[test]
 fn every_gctrace_line_of_every_version_is_read_and_no_cycle_is_missing() {
     for (name, bytes) in samples("gctrace") {
-        let (stats, records) = feed(&bytes);
+        let (stats, mut records) = feed(&bytes);
+        // Go 1.13 has lines of the scavenger in between.
+        records.retain(|record| matches!(record, Record::Gc(_)));
         assert_eq!((stats.malformed.total(), stats.unknown_fields.total()), (0, 0), "{name}");
         assert_eq!(records.len() as u64, expected(&bytes, "gc "), "{name}");
         for (i, record) in records.iter().enumerate() {
@@ -187,6 +195,15 @@ fn nearly_a_trace() -> impl Strategy<Value = Vec<u8>> {
         Just(b") m=nil lockedm=nil".to_vec()),
         Just(b"  P0: status=1 schedtick=".to_vec()),
         Just(b"  M0: p=0 curg=-1 mallocing=0 throwing=0 preemptoff=".to_vec()),
+        Just(b"pacer: assist ratio=+1.5e+000 (scan 1 MB in 4->4 MB) workers=".to_vec()),
+        Just(b"0++2.500000e-001".to_vec()),
+        Just(b"scav 3 KiB work (bg), 5 KiB work (eager), ".to_vec()),
+        Just(b"3808 KiB now, 69% util".to_vec()),
+        Just(b"init net/http @6.7 ms, 0.029 ms clock, ".to_vec()),
+        Just(b"1920 bytes, 22 allocs".to_vec()),
+        Just(b"scan: class 16B 66 objs".to_vec()),
+        Just(b"GC forced".to_vec()),
+        Just(b"checkfinalizers: queue: 1 finalizers + 2 cleanups".to_vec()),
         Just(b"\n".to_vec()),
         Just(b" (forced)".to_vec()),
         "[0-9]{1,25}".prop_map(String::into_bytes),

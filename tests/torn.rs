@@ -147,6 +147,7 @@ fn without_mark(mut records: Vec<Record<Tally>>) -> Vec<Record<Tally>> {
         match record {
             Record::Sched(sched) => sched.torn = false,
             Record::Gc(gc) => gc.torn = false,
+            Record::Event(_, torn) => *torn = false,
             Record::SchedDetail(block) => block.torn = false,
         }
     }

@@ -82,6 +82,7 @@ impl ServiceState {
                 }
                 restarted
             }
+            Record::Event(..) => false,
         };
         self.starts_by_trace += u64::from(restarted);
     }

@@ -6,8 +6,30 @@
 
 use crate::model::stats::RecordKind;
 
-/// What a trace line begins with, each the first write of its line (src/runtime/proc.go, mgc.go).
-const STARTS: [&[u8]; 5] = [b"SCHED ", b"gc ", b"  P", b"  M", b"  G"];
+/// What a trace line begins with, each the first write of its line (src/runtime/proc.go, mgc.go,
+/// mgcpacer.go, mgcsweep.go, mgcscavenge.go, mheap.go), and its kind.
+const STARTS: [(&[u8], RecordKind); 20] = [
+    (b"SCHED ", RecordKind::Sched),
+    (b"gc ", RecordKind::Gc),
+    (b"  P", RecordKind::SchedDetail),
+    (b"  M", RecordKind::SchedDetail),
+    (b"  G", RecordKind::SchedDetail),
+    (b"pacer: ", RecordKind::Pacer),
+    (b"pacer: assist ratio=", RecordKind::Pacer),
+    (b"pacer: H_m_prev=", RecordKind::Pacer),
+    (b"pacer: sweep done at heap size ", RecordKind::Pacer),
+    (b"scav ", RecordKind::Scavenge),
+    (b"scvg", RecordKind::Scavenge),
+    (b"scvg: ", RecordKind::Scavenge),
+    (b"scvg: inuse: ", RecordKind::Scavenge),
+    (b"forced scvg: ", RecordKind::Scavenge),
+    (b"forced scvg: inuse: ", RecordKind::Scavenge),
+    (b"init ", RecordKind::Init),
+    (b"scan: total ", RecordKind::GcScan),
+    (b"scan: class ", RecordKind::GcScan),
+    (b"scan: class L ", RecordKind::GcScan),
+    (b"checkfinalizers: queue: ", RecordKind::FinalizerQueue),
+];
 
 /// A trace line open for so many packets of the service was none: the widest gap seen in a real
 /// one was 3,278 packets.
@@ -61,7 +83,7 @@ impl Packets {
         if self.mode == TraceLines::Keep {
             passed.extend_from_slice(packet);
         }
-        if STARTS.contains(&packet) && !self.mid_line {
+        if !self.mid_line && STARTS.iter().any(|(start, _)| *start == packet) {
             let given_up = self.give_up(passed);
             self.open.extend_from_slice(packet);
             self.pieces = 1;
@@ -132,17 +154,13 @@ impl Packets {
     /// Forgets the open line. One piece alone may be the service's, so it is passed on; more
     /// pieces that fit are the runtime's.
     fn give_up(&mut self, passed: &mut Vec<u8>) -> Option<RecordKind> {
-        let kind = match self.open.first()? {
-            b'S' => RecordKind::Sched,
-            b'g' => RecordKind::Gc,
-            _ => RecordKind::SchedDetail,
-        };
+        let (_, kind) = STARTS.iter().find(|(start, _)| self.open.starts_with(start))?;
         let is_trace = self.pieces > 1;
         if !is_trace && self.mode == TraceLines::Strip {
             passed.extend_from_slice(&self.open);
         }
         self.close();
-        is_trace.then_some(kind)
+        is_trace.then_some(*kind)
     }
 
     /// The stream ends. Gives the kind of a trace line that had to be given up.
@@ -153,7 +171,7 @@ impl Packets {
 }
 
 fn starts_like_one(line: &[u8]) -> bool {
-    STARTS.iter().any(|start| line.starts_with(start))
+    line.first() == Some(&b'G') || STARTS.iter().any(|(start, _)| line.starts_with(start))
 }
 
 #[cfg(test)]

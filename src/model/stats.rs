@@ -9,11 +9,33 @@ pub enum RecordKind {
     SchedDetail,
     /// A gctrace line.
     Gc,
+    /// A gcpacertrace line.
+    Pacer,
+    /// A line of the scavenger: scavtrace, scvg.
+    Scavenge,
+    /// An inittrace line.
+    Init,
+    /// A scan line of gctrace=2.
+    GcScan,
+    /// A checkfinalizers line.
+    FinalizerQueue,
+    /// `GC forced`.
+    ForcedGc,
 }
 
 impl RecordKind {
     /// All kinds, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::Sched, Self::SchedDetail, Self::Gc];
+    pub const ALL: [Self; 9] = [
+        Self::Sched,
+        Self::SchedDetail,
+        Self::Gc,
+        Self::Pacer,
+        Self::Scavenge,
+        Self::Init,
+        Self::GcScan,
+        Self::FinalizerQueue,
+        Self::ForcedGc,
+    ];
 
     /// The label value, and the `kind` of `parse`'s JSON.
     #[must_use]
@@ -22,6 +44,12 @@ impl RecordKind {
             Self::Sched => "sched",
             Self::SchedDetail => "sched_detail",
             Self::Gc => "gc",
+            Self::Pacer => "pacer",
+            Self::Scavenge => "scavenge",
+            Self::Init => "init",
+            Self::GcScan => "gc_scan",
+            Self::FinalizerQueue => "finalizer_queue",
+            Self::ForcedGc => "forced_gc",
         }
     }
 }

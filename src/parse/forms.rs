@@ -40,7 +40,7 @@ impl Forms {
             }
             Line::Gc(gc) => return self.learn_gc(gc),
             Line::Proc(proc, _) => self.proc = Some(proc.timerslen.is_some()),
-            Line::Thread(..) | Line::Goroutine(..) => {}
+            Line::Thread(..) | Line::Goroutine(..) | Line::Event(_) => {}
         }
         true
     }
@@ -75,7 +75,7 @@ impl Forms {
                 Line::Proc(proc, _) => {
                     self.proc.or(self.recent.then_some(true)) == Some(proc.timerslen.is_some())
                 }
-                Line::Thread(..) | Line::Goroutine(..) => true,
+                Line::Thread(..) | Line::Goroutine(..) | Line::Event(_) => true,
             }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::primitive::{begins, split_unknown, whole};
 use super::sched::SchedLine;
-use super::{detail, gc, sched};
-use crate::model::record::{Gc, Goroutine, Proc, Sched, Thread};
+use super::{detail, event, gc, sched};
+use crate::model::record::{Event, Gc, Goroutine, Proc, Sched, Thread};
 use crate::model::stats::RecordKind;
 
 /// One line of the runtime.
@@ -21,6 +21,8 @@ pub enum Line<'a> {
     Thread(Thread, &'a [u8]),
     /// A G of the block, and unknown fields.
     Goroutine(Goroutine<'a>, &'a [u8]),
+    /// A record of another kind.
+    Event(Event),
 }
 
 impl Line<'_> {
@@ -30,6 +32,7 @@ impl Line<'_> {
         match self {
             Self::Sched(_) => RecordKind::Sched,
             Self::Gc(_) => RecordKind::Gc,
+            Self::Event(event) => event.kind(),
             Self::Head(_) | Self::Proc(..) | Self::Thread(..) | Self::Goroutine(..) => {
                 RecordKind::SchedDetail
             }
@@ -42,6 +45,7 @@ impl Line<'_> {
         match self {
             Self::Sched(sched) => sched.unknown.len(),
             Self::Gc(gc) => gc.unknown.len(),
+            Self::Event(_) => 0,
             Self::Head(head) => head.unknown.len(),
             Self::Proc(_, unknown) | Self::Thread(_, unknown) | Self::Goroutine(_, unknown) => {
                 if unknown.is_empty() {
@@ -72,6 +76,7 @@ pub enum Verdict<'a> {
 #[must_use]
 pub const fn is_candidate(line: &[u8]) -> bool {
     matches!(line, [b'S', b'C', ..] | [b'g', b'c', ..] | [b' ', b' ', b'P' | b'M' | b'G', ..])
+        || event::is_candidate(line)
 }
 
 /// What a line without its line feed is.
@@ -84,7 +89,7 @@ pub fn read(line: &[u8]) -> Verdict<'_> {
             None => Verdict::Malformed(RecordKind::Gc),
         },
         [b' ', b' ', b'P' | b'M' | b'G', b'0'..=b'9', ..] => detail_line(line),
-        _ => Verdict::Foreign,
+        _ => event::read(line),
     }
 }
 
@@ -121,14 +126,21 @@ fn detail_line(line: &[u8]) -> Verdict<'_> {
 /// Whether bytes without a line feed can be a trace line from its beginning, whole or cut.
 #[must_use]
 pub fn is_beginning(bytes: &[u8]) -> bool {
-    match bytes {
-        [b'S', ..] => begins(sched::line(), bytes),
-        [b'g', ..] => begins(gc::line(), bytes),
-        [b' ', b' ', b'P', ..] => begins(detail::proc(), bytes),
-        [b' ', b' ', b'M', ..] => begins(detail::thread(), bytes),
-        [b' ', b' ', b'G', ..] => begins(detail::goroutine(), bytes),
-        _ => false,
-    }
+    beginning(bytes).is_some()
+}
+
+/// The kind of record that bytes without a line feed can begin, whole or cut.
+#[must_use]
+pub fn beginning(bytes: &[u8]) -> Option<RecordKind> {
+    let (kind, begins) = match bytes {
+        [b'S', ..] => (RecordKind::Sched, begins(sched::line(), bytes)),
+        [b'g', ..] => (RecordKind::Gc, begins(gc::line(), bytes)),
+        [b' ', b' ', b'P', ..] => (RecordKind::SchedDetail, begins(detail::proc(), bytes)),
+        [b' ', b' ', b'M', ..] => (RecordKind::SchedDetail, begins(detail::thread(), bytes)),
+        [b' ', b' ', b'G', ..] => (RecordKind::SchedDetail, begins(detail::goroutine(), bytes)),
+        _ => return event::beginning(bytes),
+    };
+    begins.then_some(kind)
 }
 
 #[cfg(test)]
@@ -138,7 +150,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_no_candidate_is_foreign(line in "(SCHED |gc |  [PMG])?[0-9 @]{0,3}[ -~]{0,12}") {
+        fn what_is_no_candidate_is_foreign(line in "(SCHED |gc |  [PMG]|pacer: |scav |scvg|init |scan: total |GC forced)?[0-9 @]{0,3}[ -~]{0,12}") {
             let foreign = read(line.as_bytes()) == Verdict::Foreign;
             prop_assert!(foreign || is_candidate(line.as_bytes()));
         }

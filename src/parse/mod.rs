@@ -7,13 +7,19 @@
 //! `forms`), `expvar` reads `/debug/vars` with `json`'s help.
 
 pub mod detail;
+pub mod event;
 pub mod expvar;
+pub mod float;
 pub mod forms;
 pub mod gc;
+pub mod init;
 pub mod json;
 pub mod line;
+pub mod pacer;
 pub mod primitive;
 pub mod reader;
 pub mod reassemble;
+pub mod scan;
+pub mod scavenge;
 pub mod sched;
 pub mod shapes;

@@ -279,6 +279,11 @@ pub fn whole<'a, O>(mut grammar: impl Grammar<'a, O>, line: &'a [u8]) -> Option<
     }
 }
 
+/// Whether a line begins with what a grammar takes.
+pub fn fits<'a, O>(mut grammar: impl Grammar<'a, O>, line: &'a [u8]) -> bool {
+    grammar.parse_complete(line).is_ok()
+}
+
 /// Whether `bytes` fit the grammar so far: a whole line, or the beginning of one.
 pub fn begins<'a, O>(mut grammar: impl Grammar<'a, O>, bytes: &'a [u8]) -> bool {
     use nom::{Check, OutputM, Streaming};

@@ -193,6 +193,11 @@ impl<D: Dump> Reader<D> {
                 gc.torn = torn;
                 emit(Record::Gc(gc));
             }
+            Line::Event(event) => {
+                stats.records.add(event.kind(), 1);
+                stats.recovered.add(event.kind(), torn.into());
+                emit(Record::Event(event, torn));
+            }
         }
     }
 

@@ -14,6 +14,7 @@
 //! Where that leaves more than one way, all are followed; a line is given out only if a single way
 //! leads to a whole one.
 
+use super::event;
 use super::line::{self, Verdict};
 use super::shapes::Shapes;
 use crate::model::stats::RecordKind;
@@ -191,7 +192,7 @@ fn start(line: &[u8]) -> Option<(RecordKind, usize)> {
         [b'S', b'C', b'H', b'E', b'D', b' ', ..] => Some((RecordKind::Sched, 6)),
         [b'g', b'c', b' ', ..] => Some((RecordKind::Gc, 3)),
         [b' ', b' ', b'P' | b'M' | b'G', ..] => Some((RecordKind::SchedDetail, 3)),
-        _ => None,
+        _ => event::start(line),
     }
 }
 
@@ -248,7 +249,10 @@ fn is_piece_end(way: &[u8], line: &[u8], at: usize) -> bool {
         return true;
     }
     let all = [way, line.get(..at).unwrap_or_default()].concat();
-    [&b" P"[..], b"  M", b"  G", b"true", b"false", b"nil"].iter().any(|end| all.ends_with(end))
+    [&b" P"[..], b"  M", b"  G", b"true", b"false", b"nil"]
+        .iter()
+        .chain(&event::PIECE_ENDS)
+        .any(|end| all.ends_with(end))
         || memchr::memrchr(b'(', &all).is_some_and(|open| {
             all.starts_with(b"  G") && !all.get(open..).unwrap_or_default().contains(&b'=')
         })

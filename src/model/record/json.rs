@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use super::{Gc, Proc, Record, Sched, SchedSummary};
+use super::{Event, Gc, Proc, Record, Sched, SchedSummary};
 
 #[derive(Serialize)]
 struct SchedJson<'a> {
@@ -16,6 +16,15 @@ struct GcJson<'a> {
     kind: &'static str,
     #[serde(flatten)]
     gc: &'a Gc,
+}
+
+#[derive(Serialize)]
+struct EventJson<'a> {
+    kind: &'static str,
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    torn: bool,
 }
 
 #[derive(Serialize)]
@@ -57,6 +66,9 @@ impl<D: Serialize> Serialize for Record<D> {
         match self {
             Self::Sched(sched) => SchedJson { kind, sched }.serialize(serializer),
             Self::Gc(gc) => GcJson { kind, gc }.serialize(serializer),
+            Self::Event(event, torn) => {
+                EventJson { kind, event, torn: *torn }.serialize(serializer)
+            }
             Self::SchedDetail(block) => DetailJson {
                 kind,
                 summary: &block.head.summary,

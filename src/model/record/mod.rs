@@ -3,16 +3,28 @@
 //! A field that the writing Go version does not have is `None` (JSON null), never 0.
 
 mod detail;
+mod event;
+mod float;
 mod gc;
+mod init;
 mod json;
 mod milli;
+mod pacer;
+mod scan;
+mod scavenge;
 mod sched;
 
 pub use detail::{
     DetailBlock, DetailHead, Dump, Goroutine, Proc, Thread, goroutine_state, proc_status,
 };
+pub use event::{Event, FinalizerQueue};
+pub use float::Float;
 pub use gc::{Gc, GcClock, GcCpu};
+pub use init::Init;
 pub use milli::Milli;
+pub use pacer::{AssistRatio, CycleEnd, OldCycleEnd, Pacer, SweepDone};
+pub use scan::{GcScan, GreenTea, ScanScope};
+pub use scavenge::{ScavTrace, Scavenge, ScvgHeap, ScvgReleased};
 pub use sched::{Sched, SchedSummary};
 
 use super::stats::RecordKind;
@@ -26,6 +38,8 @@ pub enum Record<D> {
     SchedDetail(Box<DetailBlock<D>>),
     /// A gctrace line.
     Gc(Gc),
+    /// A line of another kind, and whether it had to be put together from pieces.
+    Event(Event, bool),
 }
 
 impl<D> Record<D> {
@@ -36,6 +50,7 @@ impl<D> Record<D> {
             Self::Sched(_) => RecordKind::Sched,
             Self::SchedDetail(_) => RecordKind::SchedDetail,
             Self::Gc(_) => RecordKind::Gc,
+            Self::Event(event, _) => event.kind(),
         }
     }
 }

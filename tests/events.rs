@@ -1,0 +1,98 @@
+//! The seldom lines (gcpacertrace, gctrace=2, scavtrace, inittrace, checkfinalizers, scvg, `GC
+//! forced`) as real Go programs of many versions printed them.
+
+use std::collections::BTreeMap;
+
+use godebug_exporter::model::record::Record;
+use godebug_exporter::model::stats::RecordKind;
+
+use crate::samples::{expected, feed, samples};
+
+/// Every sample that has such lines, and what else it has.
+const MODES: [&str; 8] = [
+    "gctrace+gcpacertrace",
+    "scavtrace",
+    "inittrace",
+    "checkfinalizers",
+    "gctrace2",
+    "idle-gcforced",
+    "all",
+    "all-nodetail",
+];
+
+/// What the lines of a kind begin with, as a person would tell them.
+const STARTS: [(RecordKind, &[&str]); 7] = [
+    (RecordKind::Gc, &["gc "]),
+    (RecordKind::Pacer, &["pacer: "]),
+    (RecordKind::Scavenge, &["scav ", "scvg", "forced scvg"]),
+    (RecordKind::Init, &["init "]),
+    (RecordKind::GcScan, &["scan: "]),
+    (RecordKind::FinalizerQueue, &["checkfinalizers: "]),
+    (RecordKind::ForcedGc, &["GC forced"]),
+];
+
+#[test]
+fn every_line_of_every_version_is_read() {
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, bytes) in MODES.into_iter().flat_map(samples) {
+        let (stats, _) = feed(&bytes);
+        assert_eq!(stats.malformed.total(), 0, "{name}");
+        for (kind, starts) in STARTS {
+            let lines = starts.iter().map(|start| expected(&bytes, start)).sum::<u64>();
+            assert_eq!(stats.records.get(kind), lines, "{name} {}", kind.as_str());
+            *seen.entry(kind.as_str()).or_default() += lines;
+        }
+    }
+    assert!(seen.values().all(|lines| *lines > 8), "{seen:?}");
+}
+
+fn json(line: &str) -> serde_json::Value {
+    let (_, records) = feed(format!("{line}\n").as_bytes());
+    let [record] = records.as_slice() else { panic!("{line}: {records:?}") };
+    assert!(matches!(record, Record::Event(_, false)));
+    // What is kept of a scheddetail block differs; the other kinds are printed alike.
+    let Record::Event(event, torn) = record.clone() else { unreachable!() };
+    serde_json::to_value(Record::<()>::Event(event, torn)).unwrap()
+}
+
+#[test]
+fn the_json_has_units_and_null_where_a_release_has_no_field() {
+    let check =
+        |line: &str, expected: serde_json::Value| assert_eq!(json(line), expected, "{line}");
+    check(
+        "pacer: assist ratio=+1.500816e+000 (scan 1 MB in 4->5 MB) workers=0+1",
+        serde_json::json!({"kind": "pacer", "event": "assist_ratio", "assist_ratio": 1.500_816,
+            "scan_mb": 1, "heap_start_mb": 4, "goal_mb": 5, "dedicated_workers": 0,
+            "fractional_workers": 1, "fractional_utilization_goal": null}),
+    );
+    check(
+        "pacer: 29% CPU (25 exp.) for 1+2+3 B work (6 B exp.) in 7 B -> 8 B (\u{2206}goal -9, cons/mark +Inf)",
+        serde_json::json!({"kind": "pacer", "event": "cycle_end", "cpu_percent": 29,
+            "cpu_goal_percent": 25, "heap_scan_bytes": 1, "stack_scan_bytes": 2,
+            "globals_scan_bytes": 3, "scan_expected_bytes": 6, "triggered_bytes": 7,
+            "heap_bytes": 8, "goal_delta_bytes": -9, "cons_mark": "+Inf", "controller_reset": false}),
+    );
+    check(
+        "scav 19 26576 KiB work, 34416 KiB total, 98% util (forced)",
+        serde_json::json!({"kind": "scavenge", "event": "trace", "generation": 19,
+            "work_kib": 26_576, "background_kib": null, "eager_kib": null,
+            "released_kib": 34_416, "heap_in_use_percent": 98, "forced": true,
+            "controller_reset": false}),
+    );
+    check(
+        "init app/yaml%2ev3 @0.26 ms, 2 ms clock, 3 bytes, 4 allocs",
+        serde_json::json!({"kind": "init", "package": "app/yaml.v3", "at_ms": 0.26,
+            "clock_ms": 2, "bytes": 3, "allocs": 4}),
+    );
+    check(
+        "scan: class L 3 objs",
+        serde_json::json!({"kind": "gc_scan", "scope": "large", "class_bytes": null, "objects": 3,
+            "sparse_objects": null, "span_sparse_objects": null, "span_dense_objects": null,
+            "sparse_spans": null, "dense_spans": null, "spans": null}),
+    );
+    check("GC forced", serde_json::json!({"kind": "forced_gc"}));
+    check(
+        "checkfinalizers: queue: 1 finalizers + 2 cleanups",
+        serde_json::json!({"kind": "finalizer_queue", "finalizers": 1, "cleanups": 2}),
+    );
+}
