@@ -99,6 +99,42 @@ catalog! {
         "Scannable stack at the last GC cycle. From gctrace (Go 1.18 on), in whole MiB.";
     GcGlobalsBytes = Gauge "go_gc_globals_bytes" []
         "Scannable globals at the last GC cycle. From gctrace (Go 1.18 on), in whole MiB.";
+    GcPeriodicTriggers = Counter "go_gc_periodic_triggers_total" []
+        "Times the runtime asked for a GC cycle because there was none for two minutes (GC forced), since the exporter started. From gctrace.";
+    GcScannedObjects = Counter "go_gc_scanned_objects_total" ["size_class"]
+        "Objects scanned by the GC, by size class in bytes, or large. From gctrace=2 (Go 1.25 on).";
+    GcFinalizerQueue = Gauge "go_gc_finalizer_queue_functions" ["kind"]
+        "Finalizers and cleanups that waited to be run after the last GC cycle. From checkfinalizers (Go 1.25 on).";
+    GcPacerCpuRatio = Histogram "go_gc_pacer_cpu_ratio" []
+        "Share of the CPU used by a GC cycle while it marked, idle workers left out, one observation a cycle. From gcpacertrace.";
+    GcPacerCpuGoalRatio = Gauge "go_gc_pacer_cpu_goal_ratio" []
+        "Share of the CPU that the last GC cycle was to use. From gcpacertrace.";
+    GcPacerAssistRatio = Gauge "go_gc_pacer_assist_ratio" []
+        "Bytes of scan work that goroutines were to do for each byte they allocate, as the last GC cycle began. From gcpacertrace.";
+    GcPacerScanBytes = Counter "go_gc_pacer_scan_bytes_total" ["area"]
+        "Scan work done by GC cycles, by what was scanned (undivided until Go 1.17). From gcpacertrace.";
+    GcPacerOvershoots = Counter "go_gc_pacer_goal_overshoots_total" []
+        "GC cycles at whose end the heap was larger than its goal. From gcpacertrace.";
+    GcPacerOvershootBytes = Gauge "go_gc_pacer_goal_overshoot_bytes" []
+        "How far the heap was beyond its goal at the end of the last GC cycle; below 0: it stayed under. From gcpacertrace.";
+    GcPacerSweptPages = Counter "go_gc_pacer_swept_pages_total" []
+        "Heap pages (8 KiB) swept after GC cycles. From gcpacertrace.";
+
+    ScavengerReleasedBytes = Counter "go_scavenger_released_bytes_total" ["kind"]
+        "Memory released to the system: in the background, eagerly on allocation, forced by debug.FreeOSMemory; until Go 1.20 the first two are undivided. From scavtrace, in whole KiB a line.";
+    ScavengerHeapInUseRatio = Gauge "go_scavenger_heap_in_use_ratio" []
+        "Share of the heap's memory not released to the system that is in use. From scavtrace, in whole percents.";
+
+    InitSeconds = Counter "go_init_seconds_total" ["package"]
+        "Time spent initialising a package, over all starts; packages that took less than 0.1 ms and 64 KiB, or are too many, are summed as other. From inittrace.";
+    InitAllocatedBytes = Counter "go_init_allocated_bytes_total" ["package"]
+        "Heap allocated while a package was initialised, over all starts. From inittrace.";
+    InitAllocations = Counter "go_init_allocations_total" ["package"]
+        "Heap allocations made while a package was initialised, over all starts. From inittrace.";
+    InitPackagesOther = Counter "go_init_packages_other_total" []
+        "Initialisations of packages that were summed into the package `other`: quick ones, and those past the bound. From inittrace.";
+    InitDoneSeconds = Gauge "go_init_done_seconds" []
+        "Time from the program's start to the end of the last package initialisation seen. From inittrace.";
     GcIntervalSeconds = Histogram "go_gc_interval_seconds" []
         "Time between the starts of two consecutive GC cycles. From gctrace.";
 
@@ -127,7 +163,7 @@ catalog! {
     MemHeapObjects = Gauge "go_memstats_heap_objects" []
         "Number of currently allocated objects. From memstats (HeapObjects).";
     MemHeapReleased = Gauge "go_memstats_heap_released_bytes" []
-        "Number of heap bytes released to OS. From memstats (HeapReleased).";
+        "Number of heap bytes released to OS. From memstats (HeapReleased), else from scavtrace (or, until Go 1.13, from gctrace in whole MiB).";
     MemHeapSys = Gauge "go_memstats_heap_sys_bytes" []
         "Number of heap bytes obtained from system. From memstats (HeapSys).";
     MemLastGcTime = Gauge "go_memstats_last_gc_time_seconds" []

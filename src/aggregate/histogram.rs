@@ -20,6 +20,9 @@ pub const GOROUTINES: &[f64] =
 /// Shares between 0 and 1.
 pub const RATIO: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
+/// Shares of the CPU that a garbage collection takes: the pacer's goal is a quarter.
+pub const GC_CPU_RATIO: &[f64] = &[0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
 /// A histogram of whole parts of a unit (nanoseconds, goroutines), so that its sum is exact.
 #[derive(Debug, Clone)]
 pub struct Histogram {

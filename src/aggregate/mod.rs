@@ -1,12 +1,17 @@
 //! Station 4: records → the state of each service → an immutable snapshot.
 //!
 //! Pure: `now` is an argument. One [`service::ServiceState`] a service owns everything; `sched`,
-//! `gc`, `memstats` and `variables` each keep what one source says; `catalog` declares every metric once.
+//! `gc`, `memstats` and `variables` each keep what one source says, `events` what the seldom
+//! lines say (with `pacer`, `scavenge`, `init`); `catalog` declares every metric once.
 
 pub mod catalog;
+pub mod events;
 pub mod gc;
 pub mod histogram;
+pub mod init;
 pub mod memstats;
+pub mod pacer;
+pub mod scavenge;
 pub mod sched;
 pub mod service;
 pub mod tally;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalog::Metric;
+use super::events::EventState;
 use super::gc::GcState;
 use super::histogram::Histogram;
 use super::memstats::MemState;
@@ -14,6 +15,7 @@ use crate::model::memstats::MemStats;
 use crate::model::record::Record;
 use crate::model::service::Identity;
 use crate::model::snapshot::{MetricId, Number, Quantiles, Series, ServiceSnapshot, Text, Value};
+use crate::model::stats::RecordKind;
 use crate::model::variable::Variable;
 
 /// Which sources a service has, and which costly series are wanted.
@@ -36,6 +38,7 @@ pub struct ServiceState {
     options: Options,
     sched: SchedState,
     gc: GcState,
+    events: EventState,
     memstats: MemState,
     variables: VariableState,
     starts_by_trace: u64,
@@ -51,6 +54,7 @@ impl ServiceState {
             options,
             sched: SchedState::default(),
             gc: GcState::default(),
+            events: EventState::default(),
             memstats: MemState::new(watching_since_ns),
             variables: VariableState::default(),
             starts_by_trace: 0,
@@ -60,31 +64,30 @@ impl ServiceState {
 
     /// Takes a record of the trace. `now`: time since any fixed moment.
     pub fn observe(&mut self, record: Record<Tally>, now: Duration) {
+        let kind = record.kind();
         let restarted = match record {
-            Record::Sched(sched) => {
-                let restarted = self.sched.observe(sched, now);
-                if restarted {
-                    self.gc.restarted();
-                }
-                restarted
-            }
-            Record::SchedDetail(block) => {
-                let restarted = self.sched.observe_detail(*block, now);
-                if restarted {
-                    self.gc.restarted();
-                }
-                restarted
-            }
-            Record::Gc(gc) => {
-                let restarted = self.gc.observe(gc, now);
-                if restarted {
-                    self.sched.restarted();
-                }
-                restarted
-            }
-            Record::Event(..) => false,
+            Record::Sched(sched) => self.sched.observe(sched, now),
+            Record::SchedDetail(block) => self.sched.observe_detail(*block, now),
+            Record::Gc(gc) => self.gc.observe(gc, now),
+            Record::Event(event, _) => self.events.observe(event, now),
         };
-        self.starts_by_trace += u64::from(restarted);
+        if restarted {
+            self.starts_by_trace += 1;
+            self.tell_restart(kind);
+        }
+    }
+
+    /// One part saw that the service was started anew; the others have to know.
+    fn tell_restart(&mut self, seen_by: RecordKind) {
+        if !matches!(seen_by, RecordKind::Sched | RecordKind::SchedDetail) {
+            self.sched.restarted();
+        }
+        if seen_by != RecordKind::Gc {
+            self.gc.restarted();
+        }
+        if seen_by != RecordKind::Init {
+            self.events.restarted();
+        }
     }
 
     /// Takes a read of memstats.
@@ -110,6 +113,7 @@ impl ServiceState {
         if self.options.trace {
             self.sched.collect(now, self.options.per_p, &mut out);
             self.gc.collect(now, self.options.expvar, &mut out);
+            self.events.collect(now, self.options.expvar, &mut out);
         }
         if self.options.expvar {
             self.memstats.collect(self.options.by_size, &mut out);
@@ -126,7 +130,7 @@ impl ServiceState {
 }
 
 /// Takes the series that the parts of a service give.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Collector {
     series: Vec<Series>,
 }
@@ -154,6 +158,17 @@ impl Collector {
     /// A whole number with label values that are not known at build time.
     pub fn shared(&mut self, metric: Metric, labels: Vec<Text>, n: u64) {
         self.push(metric, labels, Value::Number(Number::Unsigned(n)));
+    }
+
+    /// Any number with label values that are not known at build time.
+    pub fn shared_float(&mut self, metric: Metric, labels: Vec<Text>, x: f64) {
+        self.push(metric, labels, Value::Number(Number::Float(x)));
+    }
+
+    /// What was taken.
+    #[must_use]
+    pub fn series(&self) -> &[Series] {
+        &self.series
     }
 
     /// A histogram.
