@@ -118,8 +118,13 @@ impl Pipeline {
     #[must_use]
     pub fn snapshot(&self) -> ServiceSnapshot {
         let now = self.now();
-        let inner = self.lock();
+        let mut inner = self.lock();
         self.telemetry.publish(&inner.stats);
+        for (kind, sample) in inner.reader.take_samples() {
+            self.telemetry.unknown_form(kind, &sample);
+        }
+        let releases = inner.reader.releases();
+        inner.state.set_releases(releases);
         inner.state.snapshot(now)
     }
 

@@ -3,8 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use godebug_exporter::aggregate::tally::Tally;
+use godebug_exporter::config;
+use godebug_exporter::frame::lines::Lines;
 use godebug_exporter::model::record::Record;
-use godebug_exporter::model::stats::RecordKind;
+use godebug_exporter::model::release::ReleaseRange;
+use godebug_exporter::model::stats::{RecordKind, TraceStats};
+use godebug_exporter::parse::reader::Reader;
 
 use crate::samples::{expected, feed, samples};
 
@@ -95,4 +100,72 @@ fn the_json_has_units_and_null_where_a_release_has_no_field() {
         "checkfinalizers: queue: 1 finalizers + 2 cleanups",
         serde_json::json!({"kind": "finalizer_queue", "finalizers": 1, "cleanups": 2}),
     );
+}
+
+/// The version in a sample's name: `go1.26leak-all`.
+fn minor(name: &str) -> u8 {
+    let rest = name.strip_prefix("go1.").unwrap();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+/// All modes of the samples, those of other tests included.
+fn all_modes() -> impl Iterator<Item = &'static str> {
+    MODES.into_iter().chain(["gctrace", "schedtrace", "schedtrace-4p", "scheddetail"])
+}
+
+#[test]
+fn the_releases_inferred_from_a_sample_always_contain_its_own() {
+    let mut narrow = 0;
+    for mode in all_modes() {
+        for (name, bytes) in samples(mode) {
+            let Some(range) = inferred(&bytes) else { panic!("{name} tells nothing") };
+            assert!(range.contains(minor(&name)), "{name}: {} to {}", range.min(), range.max());
+            eprintln!("{name}: {} to {}", range.min(), range.max());
+            narrow += u64::from(mode == "all" && range.min() == range.max().trim_end_matches('+'));
+        }
+    }
+    assert!(narrow > 0, "no sample with everything on is told to one release");
+}
+
+fn inferred(bytes: &[u8]) -> Option<ReleaseRange> {
+    let mut stats = TraceStats::default();
+    let mut reader = Reader::<Tally>::of_stream();
+    Lines::new(config::LINE_MAX_BYTES).push(bytes, |line| {
+        let before = stats.unknown_forms;
+        reader.line(line, &mut stats, &mut |_| {});
+        assert_eq!(stats.unknown_forms, before, "{}", line.escape_ascii());
+    });
+    reader.releases()
+}
+
+#[test]
+fn a_restart_with_another_release_begins_anew_and_lines_of_none_are_told() {
+    let old = "gc 7 @0.071s 0%: 0.018+0.46+0.071 ms clock, 0.14+0/0.38/0.14+0.56 ms cpu, 29->29->29 MB, 30 MB goal, 8 P\n";
+    let new = "gc 1 @0.027s 4%: 1.5+0.76+0.14 ms clock, 3.1+0.073/1.5/0+0.28 ms cpu, 3->4->2 MB, 4 MB goal, 0 MB stacks, 1 MB globals, 2 P\n";
+    let text = |bytes: &str| {
+        inferred(bytes.as_bytes()).map(|range| format!("{} {}", range.min(), range.max()))
+    };
+    assert_eq!(text(old).as_deref(), Some("1.6 1.17"));
+    assert_eq!(text(&[old, new].concat()).as_deref(), Some("1.18 1.27+"));
+    // The next cycles of the same process cannot have another form.
+    let unseen = [8, 9, 10].map(|cycle| new.replace("gc 1 ", &format!("gc {cycle} ")));
+    assert_eq!(text(&[old, &unseen.concat()].concat()), None);
+    assert_eq!(text("INFO hello\n"), None);
+
+    let impossible = "  P0: status=0 schedtick=1 syscalltick=0 m=nil runqsize=0 gfreecnt=0";
+    let drifted = "SCHED 5ms: gomaxprocs=2 idlethreads=1 runqueue=0 [ 0 0 ] schedticks=[ 1 2 ]";
+    let added = "SCHED 3ms: gomaxprocs=1 idleprocs=0 threads=3 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=2 [ 5 ] schedticks=[ 9 ] last=nil";
+    let (mut reader, mut stats) = (Reader::<Tally>::of_stream(), TraceStats::default());
+    let mut records = 0;
+    for line in [impossible, drifted, added, added] {
+        reader.line(line.as_bytes(), &mut stats, &mut |_| records += 1);
+    }
+    assert_eq!(stats.unknown_forms.get(RecordKind::SchedDetail), 1);
+    assert_eq!(stats.unknown_forms.get(RecordKind::Sched), 3);
+    assert_eq!((records, stats.malformed.total(), stats.lost.total()), (2, 0, 0));
+    let samples = reader.take_samples();
+    let texts: Vec<&[u8]> = samples.iter().map(|(_, text)| &**text).collect();
+    assert_eq!(texts, [impossible.as_bytes(), drifted.as_bytes()]);
+    assert!(reader.take_samples().is_empty());
 }

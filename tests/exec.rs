@@ -74,7 +74,7 @@ fn no_defects(page: &Page) {
         "go_gc_records_missed_total",
         "godebug_exporter_records_malformed_total",
         "godebug_exporter_records_lost_total",
-        "godebug_exporter_unknown_fields_total",
+        "godebug_exporter_unknown_forms_total",
         "godebug_exporter_stderr_dropped_bytes_total",
         "godebug_exporter_tasks_lost_total",
     ] {

@@ -77,7 +77,7 @@ fn every_schedtrace_line_of_every_version_is_read() {
         let (stats, records) = feed(&bytes);
         assert_eq!(stats.malformed.total(), 0, "{name}");
         assert_eq!(records.len() as u64, expected(&bytes, "SCHED "), "{name}");
-        assert_eq!(stats.unknown_fields.total(), 0, "{name}");
+        assert_eq!(stats.unknown_forms.total(), 0, "{name}");
     }
 }
 
@@ -87,7 +87,7 @@ fn every_gctrace_line_of_every_version_is_read_and_no_cycle_is_missing() {
         let (stats, mut records) = feed(&bytes);
         // Go 1.13 has lines of the scavenger in between.
         records.retain(|record| matches!(record, Record::Gc(_)));
-        assert_eq!((stats.malformed.total(), stats.unknown_fields.total()), (0, 0), "{name}");
+        assert_eq!((stats.malformed.total(), stats.unknown_forms.total()), (0, 0), "{name}");
         assert_eq!(records.len() as u64, expected(&bytes, "gc "), "{name}");
         for (i, record) in records.iter().enumerate() {
             let Record::Gc(gc) = record else { panic!("{name}: {record:?}") };

@@ -21,6 +21,8 @@ macro_rules! catalog {
 catalog! {
     Goroutines = Gauge "go_goroutines" []
         "Number of goroutines that currently exist. From scheddetail: neither dead ones nor the runtime's own.";
+    VersionRange = Gauge "go_version_range_info" ["min", "max"]
+        "Always 1; the labels tell the first and the last Go release that can have printed the service's trace, by the forms of its lines. A plus: or a later one.";
     ProcessStarts = Counter "go_process_starts_total" []
         "Restarts of the service seen since the exporter started: its uptime, GC number or NumGC went back.";
 

@@ -13,6 +13,7 @@ use super::tally::Tally;
 use super::variables::VariableState;
 use crate::model::memstats::MemStats;
 use crate::model::record::Record;
+use crate::model::release::ReleaseRange;
 use crate::model::service::Identity;
 use crate::model::snapshot::{MetricId, Number, Quantiles, Series, ServiceSnapshot, Text, Value};
 use crate::model::stats::RecordKind;
@@ -39,6 +40,7 @@ pub struct ServiceState {
     sched: SchedState,
     gc: GcState,
     events: EventState,
+    releases: Option<ReleaseRange>,
     memstats: MemState,
     variables: VariableState,
     starts_by_trace: u64,
@@ -55,6 +57,7 @@ impl ServiceState {
             sched: SchedState::default(),
             gc: GcState::default(),
             events: EventState::default(),
+            releases: None,
             memstats: MemState::new(watching_since_ns),
             variables: VariableState::default(),
             starts_by_trace: 0,
@@ -106,6 +109,11 @@ impl ServiceState {
         self.variables.failed();
     }
 
+    /// The Go releases that can have printed the trace, as far as is known.
+    pub fn set_releases(&mut self, releases: Option<ReleaseRange>) {
+        self.releases = releases;
+    }
+
     /// Every series at this moment, ordered by metric.
     #[must_use]
     pub fn snapshot(&self, now: Duration) -> ServiceSnapshot {
@@ -114,6 +122,10 @@ impl ServiceState {
             self.sched.collect(now, self.options.per_p, &mut out);
             self.gc.collect(now, self.options.expvar, &mut out);
             self.events.collect(now, self.options.expvar, &mut out);
+        }
+        if let Some(releases) = self.releases.filter(|_| self.options.trace) {
+            let range = [releases.min(), releases.max()].map(|text| Text::Shared(text.into()));
+            out.shared(Metric::VersionRange, range.into(), 1);
         }
         if self.options.expvar {
             self.memstats.collect(self.options.by_size, &mut out);

@@ -5,6 +5,7 @@ pub mod memstats;
 pub mod metric;
 pub mod position;
 pub mod record;
+pub mod release;
 pub mod service;
 pub mod sink;
 pub mod snapshot;

@@ -13,6 +13,8 @@ pub const RESERVED_LABELS: &[&str] = &[
     "kind",
     "phase",
     "area",
+    "min",
+    "max",
     "package",
     "size_class",
     "status",

@@ -153,8 +153,9 @@ pub struct TraceStats {
     pub malformed: PerKind,
     /// Records given up, by why.
     pub lost: Lost,
-    /// Fields that no known Go release prints.
-    pub unknown_fields: PerKind,
+    /// Lines in a form that no known Go release prints: with other fields, or with fields of
+    /// different releases.
+    pub unknown_forms: PerKind,
     /// Blocks that the runtime printed by itself while it crashed; not samples.
     pub crash_dumps: u64,
 }

@@ -7,6 +7,7 @@
 //! `forms`), `expvar` reads `/debug/vars` with `json`'s help.
 
 pub mod detail;
+pub mod drift;
 pub mod event;
 pub mod expvar;
 pub mod float;
@@ -19,6 +20,9 @@ pub mod pacer;
 pub mod primitive;
 pub mod reader;
 pub mod reassemble;
+pub mod release_table;
+pub mod releases;
+pub mod samples;
 pub mod scan;
 pub mod scavenge;
 pub mod sched;

@@ -1,9 +1,13 @@
 //! Lines → records: a scheddetail block is many lines, everything else is one.
 
+use super::drift;
 use super::forms::Forms;
 use super::line::{self, Line, Verdict};
 use super::reassemble::{Outcome, Reassembler};
+use super::releases::{Releases, Told};
+use super::samples::Samples;
 use crate::model::record::{DetailBlock, DetailHead, Dump, Goroutine, Proc, Record, Thread};
+use crate::model::release::ReleaseRange;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
 
 /// Most Ps kept of one block: the runtime's own limit was 1,024 until Go 1.10 and machines with
@@ -16,6 +20,8 @@ pub struct Reader<D> {
     /// None where packets keep the runtime's lines apart: then nothing is torn.
     torn: Option<Reassembler>,
     forms: Forms,
+    releases: Releases,
+    samples: Samples,
     open: Option<Open<D>>,
     /// Goroutines of the last whole block; the runtime's list of them never shrinks.
     last_listed: u64,
@@ -50,7 +56,15 @@ impl<D: Dump> Reader<D> {
     /// For lines that cannot be torn.
     #[must_use]
     pub fn of_packets() -> Self {
-        Self { torn: None, forms: Forms::default(), open: None, last_listed: 0, last_uptime_ms: 0 }
+        Self {
+            torn: None,
+            forms: Forms::default(),
+            releases: Releases::default(),
+            samples: Samples::default(),
+            open: None,
+            last_listed: 0,
+            last_uptime_ms: 0,
+        }
     }
 
     /// Takes a line without its line feed. Calls `emit` with each record that is complete now:
@@ -84,13 +98,18 @@ impl<D: Dump> Reader<D> {
                 let lost = self.torn.as_mut().and_then(|torn| torn.trace_line(parsed.kind()));
                 self.note_lost(lost, stats);
                 if self.has_known_form(&parsed) {
-                    self.trace(parsed, false, stats, emit);
+                    self.trace(parsed, line, false, stats, emit);
                 } else {
                     self.note_lost(Some(parsed.kind()), stats);
                 }
                 true
             }
             Verdict::Foreign => self.other(line, None, stats, emit),
+            Verdict::Malformed(kind) if drift::is_unknown_form(line, kind) => {
+                self.note_unknown_form(kind, line, stats);
+                self.note_malformed(kind);
+                true
+            }
             Verdict::Malformed(kind) => self.other(line, Some(kind), stats, emit),
         }
     }
@@ -113,7 +132,7 @@ impl<D: Dump> Reader<D> {
             Outcome::Whole(text) => {
                 match line::read(&text) {
                     Verdict::Trace(parsed) if self.forms.accept(&parsed) => {
-                        self.trace(parsed, true, stats, emit);
+                        self.trace(parsed, &text, true, stats, emit);
                     }
                     Verdict::Trace(parsed) => self.note_lost(Some(parsed.kind()), stats),
                     Verdict::Foreign | Verdict::Malformed(_) => {}
@@ -133,6 +152,22 @@ impl<D: Dump> Reader<D> {
         }
     }
 
+    fn note_unknown_form(&mut self, kind: RecordKind, line: &[u8], stats: &mut TraceStats) {
+        stats.unknown_forms.add(kind, 1);
+        self.samples.note(kind, line);
+    }
+
+    /// Lines in unknown forms that were not asked for yet, at most one a kind.
+    pub fn take_samples(&mut self) -> Vec<(RecordKind, Box<[u8]>)> {
+        self.samples.take()
+    }
+
+    /// The Go releases that can have printed what was read.
+    #[must_use]
+    pub fn releases(&self) -> Option<ReleaseRange> {
+        self.releases.range()
+    }
+
     #[inline]
     fn has_known_form(&mut self, parsed: &Line<'_>) -> bool {
         // The most frequent lines by far have one form only.
@@ -150,35 +185,33 @@ impl<D: Dump> Reader<D> {
     fn trace(
         &mut self,
         parsed: Line<'_>,
+        printed: &[u8],
         torn: bool,
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) {
-        let unknown = u64::try_from(parsed.unknown_fields()).unwrap_or(u64::MAX);
+        if self.releases.note(&parsed, printed) == Told::NoRelease || parsed.unknown_fields() > 0 {
+            self.note_unknown_form(parsed.kind(), printed, stats);
+        }
         match parsed {
             Line::Goroutine(goroutine, _) => {
-                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.goroutine(&goroutine);
                 self.note_torn(torn);
             }
             Line::Thread(thread, _) => {
-                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.thread(thread);
                 self.note_torn(torn);
             }
             Line::Proc(proc, _) => {
-                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.proc(proc, stats, emit);
                 self.note_torn(torn);
             }
             Line::Head(head) => {
-                stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
                 self.close(stats, emit);
                 self.open = Some(Open::new(head));
                 self.note_torn(torn);
             }
             Line::Sched(mut sched) => {
-                stats.unknown_fields.add(RecordKind::Sched, unknown);
                 self.close(stats, emit);
                 self.note_uptime(sched.summary.uptime_ms);
                 stats.records.add(RecordKind::Sched, 1);
@@ -187,7 +220,6 @@ impl<D: Dump> Reader<D> {
                 emit(Record::Sched(sched));
             }
             Line::Gc(mut gc) => {
-                stats.unknown_fields.add(RecordKind::Gc, unknown);
                 stats.records.add(RecordKind::Gc, 1);
                 stats.recovered.add(RecordKind::Gc, torn.into());
                 gc.torn = torn;
@@ -213,6 +245,7 @@ impl<D: Dump> Reader<D> {
         self.open = None;
         self.last_listed = 0;
         self.last_uptime_ms = 0;
+        self.releases.reset();
     }
 
     fn note_torn(&mut self, torn: bool) {

@@ -34,7 +34,7 @@ pub struct Metrics {
     pub recovered: IntCounterVec,
     pub malformed: IntCounterVec,
     pub lost: IntCounterVec,
-    pub unknown_fields: IntCounterVec,
+    pub unknown_forms: IntCounterVec,
     pub crash_dumps: IntCounterVec,
     pub bytes: IntCounterVec,
     pub lines: IntCounterVec,
@@ -97,7 +97,7 @@ impl Metrics {
             )?,
             malformed: counters(
                 "records_malformed_total",
-                "Lines that look like a trace and do not parse: cut, or of an unknown form.",
+                "Lines that look like a trace and do not parse: torn, cut, or words of the service.",
                 &["service", "kind"],
             )?,
             lost: counters(
@@ -105,9 +105,9 @@ impl Metrics {
                 "Records given up because not all of them is certain: torn by the service's own lines, cut by the end of a source, or a block with a line missing.",
                 &["service", "kind", "reason"],
             )?,
-            unknown_fields: counters(
-                "unknown_fields_total",
-                "Fields in trace records that no known Go release prints.",
+            unknown_forms: counters(
+                "unknown_forms_total",
+                "Trace lines in a form that no known Go release prints; only those of their fields are used that are certain. The log shows a sample of each kind.",
                 &["service", "kind"],
             )?,
             crash_dumps: counters(

@@ -128,7 +128,7 @@ impl TraceTelemetry {
             (&metrics.records, &stats.records),
             (&metrics.recovered, &stats.recovered),
             (&metrics.malformed, &stats.malformed),
-            (&metrics.unknown_fields, &stats.unknown_fields),
+            (&metrics.unknown_forms, &stats.unknown_forms),
         ];
         for (counters, counts) in per_kind {
             for kind in RecordKind::ALL {
@@ -144,6 +144,17 @@ impl TraceTelemetry {
             let labels = [&*self.service, kind.as_str(), reason.as_str()];
             raise(&metrics.lost.with_label_values(&labels), stats.lost.by(reason).get(kind));
         }
+    }
+
+    /// The first line of a kind in a form that no known Go release prints; `unknown_forms_total`
+    /// counts them all.
+    pub fn unknown_form(&self, kind: RecordKind, sample: &[u8]) {
+        warn!(
+            service = %self.service,
+            kind = kind.as_str(),
+            sample = %sample.escape_ascii(),
+            "trace line in a form that no known Go release prints, please report it"
+        );
     }
 
     /// Variables of one expvar page that could not be read, and that were too many.

@@ -12,6 +12,7 @@ use crate::config::LINE_MAX_BYTES;
 use crate::frame::lines::Lines;
 use crate::ingest::CHUNK_BYTES;
 use crate::model::record::{Dump, Goroutine, Record, Thread};
+use crate::model::release::ReleaseRange;
 use crate::model::stats::{RecordKind, TraceStats};
 use crate::parse::line::is_beginning;
 use crate::parse::reader::Reader;
@@ -122,6 +123,8 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
         total.unfinished += u64::from(is_beginning(&rest));
     }
     reader.end(stats, &mut emit);
+    total.samples.extend(reader.take_samples());
+    total.releases = reader.releases();
     written.map_err(Stop::Write)?;
     result
 }
@@ -132,6 +135,10 @@ struct Total {
     stats: TraceStats,
     /// Trace lines at the end of a file, without their line feed: cut, so not read.
     unfinished: u64,
+    /// Lines of unknown form, one a kind and file.
+    samples: Vec<(RecordKind, Box<[u8]>)>,
+    /// The releases that can have printed the last file.
+    releases: Option<ReleaseRange>,
 }
 
 impl Total {
@@ -140,13 +147,13 @@ impl Total {
         tell(format_args!("{} lines, {} bytes", stats.lines, stats.bytes));
         for kind in RecordKind::ALL {
             tell(format_args!(
-                "{}: {} records, {} recovered, {} malformed, {} lost, {} unknown fields",
+                "{}: {} records, {} recovered, {} malformed, {} lost, {} of unknown form",
                 kind.as_str(),
                 stats.records.get(kind),
                 stats.recovered.get(kind),
                 stats.malformed.get(kind),
                 stats.lost.get(kind),
-                stats.unknown_fields.get(kind),
+                stats.unknown_forms.get(kind),
             ));
         }
         for (what, n) in [
@@ -157,6 +164,12 @@ impl Total {
             if n > 0 {
                 tell(format_args!("{n} {what}"));
             }
+        }
+        if let Some(releases) = self.releases {
+            tell(format_args!("printed by Go {} to {}", releases.min(), releases.max()));
+        }
+        for (kind, sample) in &self.samples {
+            tell(format_args!("unknown form of {}: {}", kind.as_str(), sample.escape_ascii()));
         }
     }
 }

@@ -1,0 +1,198 @@
+//! What each form of a line tells of the Go release that printed it.
+
+use crate::model::release::{OLDEST_MINOR, ReleaseRange};
+
+/// A form, the releases that print it, and where the runtime's source says so.
+struct Evidence(Form, ReleaseRange);
+
+/// A form that not all releases print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table says what each is")]
+pub enum Form {
+    SchedFirst,
+    SchedNeedspinning,
+    SchedTicks,
+    IdMinusOne,
+    IdNil,
+    ProcWithoutTimers,
+    ProcWithTimers,
+    ProcInSyscall,
+    ThreadHelpgc,
+    ThreadWithoutHelpgc,
+    GoroutineEnqueue,
+    GoroutinePreempted,
+    GoroutineLeaked,
+    GcFivePhases,
+    GcThreePhases,
+    GcAreas,
+    GcLeakCheck,
+    GoalMaxUint,
+    GoalOf1_19,
+    GoalSince1_20,
+    FloatFull,
+    FloatShortest,
+    PacerWorkersWhole,
+    PacerWorkersShare,
+    PacerOldEnd,
+    PacerEnd,
+    PacerEndReset,
+    SweepWithoutRatio,
+    SweepOfSpans,
+    SweepDuring,
+    ScvgNumbered,
+    ScvgPlain,
+    ScavGeneration,
+    ScavUndivided,
+    ScavUndividedReset,
+    ScavDivided,
+    Init,
+    Scan,
+    FinalizerQueue,
+}
+
+const fn only(minor: u8) -> ReleaseRange {
+    ReleaseRange::between(minor, minor)
+}
+
+/// 1.5 to 1.`last`.
+pub const fn until(last: u8) -> ReleaseRange {
+    ReleaseRange::between(OLDEST_MINOR, last)
+}
+
+/// From 1.`first` on.
+pub const fn from(first: u8) -> ReleaseRange {
+    ReleaseRange::from(first)
+}
+
+/// What each form tells. All paths are in src/runtime of the release that changed it.
+const EVIDENCE: [Evidence; 39] = [
+    // proc.go, schedtrace: 1.20 printed needspinning, 1.25 the ticks and blanks in the brackets.
+    Evidence(Form::SchedFirst, until(19)),
+    Evidence(Form::SchedNeedspinning, ReleaseRange::between(20, 24)),
+    Evidence(Form::SchedTicks, from(25)),
+    // 1.20 prints nil where there is no P, M or G.
+    Evidence(Form::IdMinusOne, until(19)),
+    Evidence(Form::IdNil, from(20)),
+    // 1.14 gave each P its timers.
+    Evidence(Form::ProcWithoutTimers, until(13)),
+    Evidence(Form::ProcWithTimers, from(14)),
+    // runtime2.go: 1.26 has no _Psyscall.
+    Evidence(Form::ProcInSyscall, until(25)),
+    // 1.12 removed helpgc.
+    Evidence(Form::ThreadHelpgc, until(11)),
+    Evidence(Form::ThreadWithoutHelpgc, from(12)),
+    // runtime2.go: _Genqueue until 1.6, _Gpreempted from 1.14, _Gleaked and _Gdeadextra from 1.26.
+    Evidence(Form::GoroutineEnqueue, until(6)),
+    Evidence(Form::GoroutinePreempted, from(14)),
+    Evidence(Form::GoroutineLeaked, from(26)),
+    // mgc.go, gcMarkTermination: 1.6 has three phases, 1.18 stacks and globals, 1.26 the remark.
+    Evidence(Form::GcFivePhases, only(5)),
+    Evidence(Form::GcThreePhases, ReleaseRange::between(6, 17)),
+    Evidence(Form::GcAreas, from(18)),
+    Evidence(Form::GcLeakCheck, from(26)),
+    // mgcpacer.go, the goal of GOGC=off: ^uint64(0) from 1.9, less the memory limit's overheads in
+    // 1.19, less headroom from 1.20 on.
+    Evidence(Form::GoalMaxUint, ReleaseRange::between(9, 18)),
+    Evidence(Form::GoalOf1_19, only(19)),
+    Evidence(Form::GoalSince1_20, from(20)),
+    // print.go, printfloat: 1.26 prints the shortest form.
+    Evidence(Form::FloatFull, until(25)),
+    Evidence(Form::FloatShortest, from(26)),
+    // mgc.go, startCycle: 1.10 made the fractional workers a share.
+    Evidence(Form::PacerWorkersWhole, until(9)),
+    Evidence(Form::PacerWorkersShare, from(10)),
+    // mgcpacer.go, endCycle: new in 1.18, where an experiment (nopacerredesign) still had the old
+    // one; 1.20 removed the remark.
+    Evidence(Form::PacerOldEnd, until(18)),
+    Evidence(Form::PacerEnd, from(18)),
+    Evidence(Form::PacerEndReset, ReleaseRange::between(18, 19)),
+    // mgcsweep.go: since 1.6, with the ratio since 1.7, worded anew in 1.9.
+    Evidence(Form::SweepWithoutRatio, only(6)),
+    Evidence(Form::SweepOfSpans, ReleaseRange::between(7, 8)),
+    Evidence(Form::SweepDuring, from(9)),
+    // mheap.go: numbered until 1.12, gone with 1.14.
+    Evidence(Form::ScvgNumbered, until(12)),
+    Evidence(Form::ScvgPlain, only(13)),
+    // mgcscavenge.go, printScavTrace: since 1.14, with generations in 1.15 to 1.18, a remark since
+    // 1.18, divided since 1.21.
+    Evidence(Form::ScavGeneration, ReleaseRange::between(15, 18)),
+    Evidence(Form::ScavUndivided, ReleaseRange::between(14, 20)),
+    Evidence(Form::ScavUndividedReset, ReleaseRange::between(18, 20)),
+    Evidence(Form::ScavDivided, from(21)),
+    // proc.go, doInit: since 1.16.
+    Evidence(Form::Init, from(16)),
+    // mgcmark_greenteagc.go, dumpScanStats, and mgc.go: since 1.25.
+    Evidence(Form::Scan, from(25)),
+    Evidence(Form::FinalizerQueue, from(25)),
+];
+
+/// Wait reasons that not all releases have (runtime2.go, waitReasonStrings; until 1.10 the
+/// arguments of gopark).
+const REASONS: [(&str, ReleaseRange); 33] = [
+    ("Concurrent GC wait", only(5)),
+    ("mark wait (idle)", only(5)),
+    ("mark worker (idle)", only(5)),
+    ("stack growth", until(6)),
+    ("semarelease", until(6)),
+    ("timer goroutine (idle)", until(19)),
+    ("GC assist wait", from(6)),
+    ("GC assist marking", from(8)),
+    ("wait for GC cycle", from(9)),
+    ("GC scavenge wait", from(13)),
+    ("preempted", from(14)),
+    ("debug call", from(15)),
+    ("sync.Mutex.Lock", from(20)),
+    ("sync.RWMutex.RLock", from(20)),
+    ("sync.RWMutex.Lock", from(20)),
+    ("GC worker (active)", from(20)),
+    ("GC mark termination", from(20)),
+    ("stopping the world", from(20)),
+    ("flushing proc caches", from(22)),
+    ("trace goroutine status", from(22)),
+    ("trace proc status", from(22)),
+    ("page trace flush", from(22)),
+    ("coroutine", from(22)),
+    ("GC weak to strong wait", from(23)),
+    ("sync.WaitGroup.Wait", from(24)),
+    ("synctest.Run", from(24)),
+    ("synctest.Wait", from(24)),
+    ("chan receive (synctest)", only(24)),
+    ("chan send (synctest)", only(24)),
+    ("select (synctest)", only(24)),
+    ("GOMAXPROCS updater (idle)", from(25)),
+    ("cleanup wait", from(25)),
+    ("sync.WaitGroup.Wait (durable)", from(25)),
+];
+
+/// Wait reasons that end so came with 1.25.
+const DURABLE: &str = " (durable)";
+
+/// What GOGC=off makes of the goal, in MiB.
+const GOAL_MAX_UINT: u64 = u64::MAX >> 20;
+const GOAL_1_19: u64 = 8_796_093_022_195;
+const GOAL_SINCE_1_20: std::ops::Range<u64> = 8_532_210_000_000..8_532_211_000_000;
+
+/// The releases that print a form.
+pub fn of_form(form: Form) -> ReleaseRange {
+    let found = EVIDENCE.iter().find(|evidence| evidence.0 == form);
+    found.map_or(ReleaseRange::ALL, |evidence| evidence.1)
+}
+
+/// The releases that have a wait reason.
+pub fn of_reason(reason: &str) -> ReleaseRange {
+    if reason.ends_with(DURABLE) {
+        return from(25);
+    }
+    let found = REASONS.iter().find(|(known, _)| *known == reason);
+    found.map_or(ReleaseRange::ALL, |(_, range)| *range)
+}
+
+/// The releases that print such a heap goal (MiB); one that is a real goal tells nothing.
+pub fn of_goal(goal_mb: u64) -> ReleaseRange {
+    match goal_mb {
+        GOAL_MAX_UINT => of_form(Form::GoalMaxUint),
+        GOAL_1_19 => of_form(Form::GoalOf1_19),
+        goal if GOAL_SINCE_1_20.contains(&goal) => of_form(Form::GoalSince1_20),
+        _ => ReleaseRange::ALL,
+    }
+}
