@@ -180,7 +180,9 @@ impl TraceSink for Sink {
             reader.line(line, stats, &mut |record| state.observe(record, self.0.now()));
         });
         stats.lines += lines;
-        stats.note_lost(given_up, LostReason::Cut);
+        for kind in given_up {
+            stats.note_lost(Some(kind), LostReason::Cut);
+        }
     }
 
     fn break_line(&mut self) {
@@ -192,7 +194,9 @@ impl TraceSink for Sink {
         self.break_line();
         let now = self.0.now();
         let Inner { packets, reader, state, stats, .. } = &mut *self.0.lock();
-        stats.note_lost(packets.end(passed), LostReason::Cut);
+        for kind in packets.end(passed) {
+            stats.note_lost(Some(kind), LostReason::Cut);
+        }
         reader.end(stats, &mut |record| state.observe(record, now));
         reader.reset();
     }

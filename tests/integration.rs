@@ -23,6 +23,7 @@ macro_rules! on_each_release {
 
 mod support;
 
+mod all_traces;
 mod cli;
 mod config;
 mod events;

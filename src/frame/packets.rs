@@ -35,6 +35,9 @@ const STARTS: [(&[u8], RecordKind); 20] = [
 /// one was 3,278 packets.
 const GAP_MAX_PACKETS: u32 = 100_000;
 
+/// Most trace lines are no longer.
+const LINE_BYTES: usize = 192;
+
 /// What the grammars know.
 #[derive(Debug, Clone, Copy)]
 pub struct Grammar {
@@ -58,76 +61,114 @@ pub enum TraceLines {
 pub struct Packets {
     grammar: Grammar,
     mode: TraceLines,
-    open: Vec<u8>,
-    pieces: u32,
+    open: Option<Open>,
+    /// A trace line into which another one was printed: the runtime's lock holds for a print
+    /// statement, and a SCHED line has several.
+    outer: Option<Open>,
     foreign: u32,
     mid_line: bool,
+}
+
+/// A trace line that is not whole yet.
+#[derive(Debug)]
+struct Open {
+    kind: RecordKind,
+    text: Vec<u8>,
+    pieces: u32,
+}
+
+enum Fit {
+    No,
+    GoesOn,
+    Whole,
+}
+
+impl Open {
+    /// Adds a packet if it fits.
+    fn take(&mut self, packet: &[u8], grammar: Grammar) -> Fit {
+        let before = self.text.len();
+        let two_numbers = self.text.last().is_some_and(u8::is_ascii_digit)
+            && packet.first().is_some_and(u8::is_ascii_digit);
+        if two_numbers {
+            return Fit::No;
+        }
+        let (text, ends) = packet.strip_suffix(b"\n").map_or((packet, false), |text| (text, true));
+        self.text.extend_from_slice(text);
+        let fits =
+            if ends { (grammar.is_whole)(&self.text) } else { (grammar.is_beginning)(&self.text) };
+        if !fits {
+            self.text.truncate(before);
+            return Fit::No;
+        }
+        self.pieces += 1;
+        if ends { Fit::Whole } else { Fit::GoesOn }
+    }
+
+    /// The runtime ends a line of a printer before that one begins the next.
+    fn is_of_printer(&self, kind: RecordKind) -> bool {
+        let sched = |kind| matches!(kind, RecordKind::Sched | RecordKind::SchedDetail);
+        self.kind == kind || sched(self.kind) && sched(kind)
+    }
 }
 
 impl Packets {
     /// At the beginning of a stream.
     #[must_use]
     pub fn new(grammar: Grammar, mode: TraceLines) -> Self {
-        Self { grammar, mode, open: Vec::new(), pieces: 0, foreign: 0, mid_line: false }
+        Self { grammar, mode, open: None, outer: None, foreign: 0, mid_line: false }
     }
 
     /// Takes one packet. What goes to the service's reader is appended to `passed`; `line` gets
     /// each trace line that is whole now, and each other line of the service, without line feed.
-    /// Gives the kind of a trace line that had to be given up.
+    /// Gives the kinds of trace lines that had to be given up.
     pub fn push(
         &mut self,
         packet: &[u8],
         passed: &mut Vec<u8>,
         mut line: impl FnMut(&[u8]),
-    ) -> Option<RecordKind> {
+    ) -> Vec<RecordKind> {
         if self.mode == TraceLines::Keep {
             passed.extend_from_slice(packet);
         }
-        if !self.mid_line && STARTS.iter().any(|(start, _)| *start == packet) {
-            let given_up = self.give_up(passed);
-            self.open.extend_from_slice(packet);
-            self.pieces = 1;
-            return given_up;
+        let start = STARTS.iter().find(|(start, _)| *start == packet);
+        if let Some((_, kind)) = start.filter(|_| !self.mid_line) {
+            return self.begin(packet, *kind, passed);
         }
-        if !self.open.is_empty() && self.take(packet, &mut line) {
-            return None;
+        if self.take(packet, &mut line) {
+            return Vec::new();
         }
         self.service_text(packet, passed, &mut line);
-        self.foreign += u32::from(!self.open.is_empty());
-        if self.foreign > GAP_MAX_PACKETS { self.give_up(passed) } else { None }
+        self.foreign += u32::from(self.open.is_some());
+        if self.foreign > GAP_MAX_PACKETS { self.give_up_all(passed) } else { Vec::new() }
     }
 
-    /// Adds a packet to the open line if it fits there.
-    fn take(&mut self, packet: &[u8], line: &mut impl FnMut(&[u8])) -> bool {
-        let before = self.open.len();
-        let two_numbers = self.open.last().is_some_and(u8::is_ascii_digit)
-            && packet.first().is_some_and(u8::is_ascii_digit);
-        if two_numbers {
-            return false;
-        }
-        let (text, ends) = packet.strip_suffix(b"\n").map_or((packet, false), |text| (text, true));
-        self.open.extend_from_slice(text);
-        let fits = if ends {
-            (self.grammar.is_whole)(&self.open)
-        } else {
-            (self.grammar.is_beginning)(&self.open)
-        };
-        if !fits {
-            self.open.truncate(before);
-            return false;
-        }
-        self.pieces += 1;
-        if ends {
-            line(&self.open);
-            self.close();
-        }
-        true
-    }
-
-    fn close(&mut self) {
-        self.open.clear();
-        self.pieces = 0;
+    fn begin(&mut self, packet: &[u8], kind: RecordKind, passed: &mut Vec<u8>) -> Vec<RecordKind> {
+        let mut text = Vec::with_capacity(LINE_BYTES);
+        text.extend_from_slice(packet);
+        let before = self.open.replace(Open { kind, text, pieces: 1 });
         self.foreign = 0;
+        // A print statement has more than one piece, and nothing is printed into it.
+        let is_over = |open: &Open| open.pieces == 1 || open.is_of_printer(kind);
+        let mut lines = [self.outer.take(), before];
+        let stale = lines.each_mut().map(|line| line.take_if(|open| is_over(open)));
+        let [outer, before] = lines;
+        let (outer, too_deep) = if before.is_some() { (before, outer) } else { (outer, None) };
+        self.outer = outer;
+        let given_up = stale.into_iter().chain([too_deep]);
+        given_up.filter_map(|open| self.give_up(open, passed)).collect()
+    }
+
+    /// Adds a packet to the open line if it fits there, or else to the one around it.
+    fn take(&mut self, packet: &[u8], line: &mut impl FnMut(&[u8])) -> bool {
+        let grammar = self.grammar;
+        let taken = [&mut self.open, &mut self.outer]
+            .into_iter()
+            .any(|slot| take_into(slot, packet, grammar, line));
+        if taken && self.open.is_none() {
+            self.open = self.outer.take();
+            self.foreign = 0;
+        }
+        taken
     }
 
     /// The service's own packet; whole trace lines in it come from a program between the service
@@ -151,22 +192,45 @@ impl Packets {
         }
     }
 
-    /// Forgets the open line. One piece alone may be the service's, so it is passed on; more
-    /// pieces that fit are the runtime's.
-    fn give_up(&mut self, passed: &mut Vec<u8>) -> Option<RecordKind> {
-        let (_, kind) = STARTS.iter().find(|(start, _)| self.open.starts_with(start))?;
-        let is_trace = self.pieces > 1;
+    /// Forgets a line. One piece alone may be the service's, so it is passed on; more pieces that
+    /// fit are the runtime's.
+    fn give_up(&self, open: Option<Open>, passed: &mut Vec<u8>) -> Option<RecordKind> {
+        let open = open?;
+        let is_trace = open.pieces > 1;
         if !is_trace && self.mode == TraceLines::Strip {
-            passed.extend_from_slice(&self.open);
+            passed.extend_from_slice(&open.text);
         }
-        self.close();
-        is_trace.then_some(*kind)
+        is_trace.then_some(open.kind)
     }
 
-    /// The stream ends. Gives the kind of a trace line that had to be given up.
-    pub fn end(&mut self, passed: &mut Vec<u8>) -> Option<RecordKind> {
+    /// The stream ends. Gives the kinds of trace lines that had to be given up.
+    pub fn end(&mut self, passed: &mut Vec<u8>) -> Vec<RecordKind> {
         self.mid_line = false;
-        self.give_up(passed)
+        self.give_up_all(passed)
+    }
+
+    fn give_up_all(&mut self, passed: &mut Vec<u8>) -> Vec<RecordKind> {
+        self.foreign = 0;
+        let left = [self.outer.take(), self.open.take()];
+        left.into_iter().filter_map(|open| self.give_up(open, passed)).collect()
+    }
+}
+
+fn take_into(
+    slot: &mut Option<Open>,
+    packet: &[u8],
+    grammar: Grammar,
+    line: &mut impl FnMut(&[u8]),
+) -> bool {
+    match slot.as_mut().map_or(Fit::No, |open| open.take(packet, grammar)) {
+        Fit::No => false,
+        Fit::GoesOn => true,
+        Fit::Whole => {
+            if let Some(open) = slot.take() {
+                line(&open.text);
+            }
+            true
+        }
     }
 }
 
@@ -191,9 +255,9 @@ mod tests {
                     traces.push(String::from_utf8_lossy(line).into_owned());
                 }
             });
-            whole &= given_up.is_none();
+            whole &= given_up.is_empty();
         }
-        whole &= framer.end(&mut passed).is_none();
+        whole &= framer.end(&mut passed).is_empty();
         (String::from_utf8(passed).unwrap(), traces, whole)
     }
 
@@ -241,6 +305,56 @@ mod tests {
             );
             assert_eq!(run(TraceLines::Keep, &packets).0, packets.concat());
         }
+    }
+
+    #[test]
+    fn a_line_printed_between_the_statements_of_another_leaves_both_whole() {
+        let inner = [
+            "pacer: ",
+            "29",
+            "% CPU (",
+            "25",
+            " exp.) for ",
+            "1",
+            "+",
+            "2",
+            "+",
+            "3",
+            " B work (",
+            "6",
+            " B exp.) ",
+            "in ",
+            "7",
+            " B -> ",
+            "8",
+            " B (\u{2206}goal ",
+            "9",
+            ", cons/mark ",
+            "0",
+            ")",
+            "\n",
+        ];
+        for gap in 2..SCHED.len() {
+            let mut packets: Vec<&str> = SCHED[..gap].to_vec();
+            packets.extend(["{\"a\":1}\n"]);
+            packets.extend(inner);
+            packets.extend(["{\"a\":2}\n"]);
+            packets.extend(&SCHED[gap..]);
+            let (passed, traces, whole) = run(TraceLines::Strip, &packets);
+            assert_eq!((passed.as_str(), whole), ("{\"a\":1}\n{\"a\":2}\n", true), "{gap}");
+            let expected = [inner.concat(), SCHED.concat()].map(|line| line.trim_end().to_owned());
+            assert_eq!(traces, expected, "{gap}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_begins_anew_gives_up_the_one_before() {
+        let (passed, traces, whole) = run(
+            TraceLines::Strip,
+            &["SCHED ", "8", "SCHED ", "9", "init ", "db\n", "init ", "gc "],
+        );
+        assert!(traces.is_empty() && !whole);
+        assert_eq!(passed, "db\ninit init gc ");
     }
 
     #[test]

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"sync"
@@ -345,6 +346,11 @@ func routes(out *logWriter) {
 	})
 	control("leak", "n", leak)
 	control("alloc", "mb", func(mib int) { allocate(mib << 20) })
+	control("free", "n", func(n int) {
+		for ; n > 0; n-- {
+			debug.FreeOSMemory()
+		}
+	})
 	control("log", "n", func(n int) {
 		for i := 0; i < n; i++ {
 			out.line()
