@@ -169,3 +169,63 @@ fn a_restart_with_another_release_begins_anew_and_lines_of_none_are_told() {
     assert_eq!(texts, [impossible.as_bytes(), drifted.as_bytes()]);
     assert!(reader.take_samples().is_empty());
 }
+
+/// Log lines of two loggers; the service has written such before.
+const LOGS: [&str; 2] = [
+    "2026/11/21 10:00:00 INFO request handled id=42390\n",
+    "{\"time\":\"2026-11-21T10:00:00Z\",\"level\":\"INFO\",\"msg\":\"request handled\"}\n",
+];
+
+/// Where the runtime's writes of a line end: each number is one, and each text between two.
+fn writes(line: &str) -> Vec<usize> {
+    let is_number = |at: usize| {
+        let bytes = line.as_bytes();
+        let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+        let after_digit = at > 0 && digit(at - 1);
+        digit(at)
+            || bytes[at] == b'.' && after_digit && digit(at + 1)
+            || bytes[at] == b'e' && after_digit && matches!(bytes.get(at + 1), Some(b'+' | b'-'))
+            || matches!(bytes[at], b'+' | b'-') && at > 0 && bytes[at - 1] == b'e' && digit(at + 1)
+    };
+    // A package is one write.
+    let first = line.find(" @").map_or(7, |at| at + 2);
+    (first..line.len()).filter(|at| is_number(at - 1) != is_number(*at)).collect()
+}
+
+#[test]
+fn a_line_torn_at_any_write_is_put_together_or_given_up_and_never_another() {
+    let (mut whole, mut lost) = (0, BTreeMap::<String, u32>::new());
+    for (name, bytes) in samples("all-nodetail") {
+        let text = String::from_utf8(bytes).unwrap();
+        let mut shapes = std::collections::BTreeSet::new();
+        for line in text.lines().filter(|line| {
+            !line.starts_with("GC")
+                && STARTS[1..].iter().any(|(_, s)| s.iter().any(|s| line.starts_with(s)))
+        }) {
+            let shape: String =
+                line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+            if !shapes.insert(shape) {
+                continue;
+            }
+            let (_, expected) = feed(format!("{line}\n").as_bytes());
+            if expected.is_empty() {
+                // The sample itself has torn lines.
+                continue;
+            }
+            for (at, log) in writes(line).into_iter().zip(LOGS.into_iter().cycle()) {
+                let (before, after) = line.split_at(at);
+                let stream = format!("{log}{log}{before}{log}{after}\n");
+                let (_, mut found) = feed(stream.as_bytes());
+                if let [Record::Event(_, torn)] = found.as_mut_slice() {
+                    assert!(std::mem::take(torn), "{name}: {stream}");
+                    assert_eq!(found, expected, "{name}: {stream}");
+                    whole += 1;
+                } else {
+                    assert!(found.is_empty(), "{name}: {found:?}");
+                    *lost.entry(line.split(' ').next().unwrap().to_owned()).or_default() += 1;
+                }
+            }
+        }
+    }
+    assert!(lost.is_empty() && whole > 5000, "{whole} whole, lost: {lost:?}");
+}

@@ -161,6 +161,16 @@ pub struct TraceStats {
 }
 
 impl TraceStats {
+    /// Whether the counters of a kind are exported: always for what the exporter itself asks a
+    /// service to print, for the others once there was a line.
+    #[must_use]
+    pub fn has_counters(&self, kind: RecordKind) -> bool {
+        let seen = [&self.records, &self.malformed, &self.unknown_forms];
+        matches!(kind, RecordKind::Sched | RecordKind::SchedDetail | RecordKind::Gc)
+            || self.lost.get(kind) > 0
+            || seen.iter().any(|counts| counts.get(kind) > 0)
+    }
+
     /// Counts a record given up, if one was.
     pub fn note_lost(&mut self, kind: Option<RecordKind>, reason: LostReason) {
         if let Some(kind) = kind {

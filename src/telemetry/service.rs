@@ -131,7 +131,7 @@ impl TraceTelemetry {
             (&metrics.unknown_forms, &stats.unknown_forms),
         ];
         for (counters, counts) in per_kind {
-            for kind in RecordKind::ALL {
+            for kind in RecordKind::ALL.into_iter().filter(|kind| stats.has_counters(*kind)) {
                 raise(
                     &counters.with_label_values(&[&self.service, kind.as_str()]),
                     counts.get(kind),
@@ -141,6 +141,9 @@ impl TraceTelemetry {
         for (kind, reason) in
             RecordKind::ALL.iter().flat_map(|kind| LostReason::ALL.map(|reason| (*kind, reason)))
         {
+            if !stats.has_counters(kind) {
+                continue;
+            }
             let labels = [&*self.service, kind.as_str(), reason.as_str()];
             raise(&metrics.lost.with_label_values(&labels), stats.lost.by(reason).get(kind));
         }
