@@ -180,6 +180,9 @@ impl TraceSink for Sink {
             reader.line(line, stats, &mut |record| state.observe(record, self.0.now()));
         });
         stats.lines += lines;
+        if let Some(alone) = packets.take_percent_alone() {
+            reader.note_percent(alone);
+        }
         for kind in given_up {
             stats.note_lost(Some(kind), LostReason::Cut);
         }

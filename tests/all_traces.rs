@@ -6,6 +6,7 @@ use std::fs::File;
 use serde_json::Value;
 
 use crate::support::exporter::{Exporter, is_own_log, output};
+use crate::support::go;
 use crate::support::metrics::Page;
 use crate::support::service::{Remote, Service, Truth};
 use crate::support::wait::wait_until_or;
@@ -164,4 +165,13 @@ fn from_a_file(version: &str) {
             "{summary}"
         );
     }
+}
+
+/// With no more than what `exec` asks for itself.
+#[test]
+fn the_writes_of_gctrace_tell_the_release() {
+    let exec = Exporter::exec_service(go::NEWEST, &[], &[]);
+    let service = Remote::announced_on(&exec.stdout);
+    service.control("gc?n=3");
+    exec.wait_for(r#"go_version_range_info{min="1.26",max="1.27+"}"#, 1.0);
 }

@@ -2,16 +2,19 @@
 //! forced`) as real Go programs of many versions printed them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use godebug_exporter::aggregate::catalog::METRICS;
 use godebug_exporter::aggregate::tally::Tally;
 use godebug_exporter::config;
+use godebug_exporter::export::text;
 use godebug_exporter::frame::lines::Lines;
 use godebug_exporter::model::record::Record;
 use godebug_exporter::model::release::ReleaseRange;
 use godebug_exporter::model::stats::{RecordKind, TraceStats};
 use godebug_exporter::parse::reader::Reader;
 
-use crate::samples::{expected, feed, samples};
+use crate::samples::{expected, feed, samples, state};
 
 /// Every sample that has such lines, and what else it has.
 const MODES: [&str; 8] = [
@@ -228,4 +231,51 @@ fn a_line_torn_at_any_write_is_put_together_or_given_up_and_never_another() {
         }
     }
     assert!(lost.is_empty() && whole > 5000, "{whole} whole, lost: {lost:?}");
+}
+
+#[test]
+fn after_a_restart_sums_go_on_and_last_values_are_gone() {
+    let before = "init main @17 ms, 12 ms clock, 5056 bytes, 74 allocs\n\
+        pacer: 29% CPU (25 exp.) for 1+2+3 B work (6 B exp.) in 7 B -> 8 B (\u{2206}goal 9, cons/mark 0)\n\
+        scav 1 KiB work (bg), 2 KiB work (eager), 3 KiB now, 69% util\n\
+        checkfinalizers: queue: 1 finalizers + 2 cleanups\n\
+        GC forced\n";
+    let gauges = [
+        "go_init_done_seconds",
+        "go_gc_pacer_goal_overshoot_bytes",
+        "go_scavenger_heap_in_use_ratio",
+        "go_gc_finalizer_queue_functions",
+    ];
+    let sums = [
+        (r#"go_init_seconds_total{service="sample",package="main"} 0.012"#),
+        (r#"go_gc_pacer_goal_overshoots_total{service="sample"} 1"#),
+        (r#"go_gc_pacer_scan_bytes_total{service="sample",area="stack"} 2"#),
+        (r#"go_scavenger_released_bytes_total{service="sample",kind="eager"} 2048"#),
+        (r#"go_gc_periodic_triggers_total{service="sample"} 1"#),
+    ];
+    for restart in [
+        "SCHED 9ms: gomaxprocs=1 idleprocs=0 threads=3 spinningthreads=0 idlethreads=1 runqueue=0 [4]\nSCHED 1ms: gomaxprocs=1 idleprocs=0 threads=3 spinningthreads=0 idlethreads=1 runqueue=0 [4]\n",
+        "init runtime @0.01 ms, 0 ms clock, 0 bytes, 0 allocs\n",
+    ] {
+        let page = |trace: &str| {
+            let mut state = state();
+            for record in feed(trace.as_bytes()).1 {
+                state.observe(record, Duration::ZERO);
+            }
+            let mut page = Vec::new();
+            text::services(&mut page, METRICS, &[state.snapshot(Duration::ZERO)]);
+            String::from_utf8(page).unwrap()
+        };
+        let (first, second) = (page(before), page(&[before, restart].concat()));
+        for sum in sums {
+            assert!(first.contains(sum) && second.contains(sum), "{sum} in\n{second}");
+        }
+        for gauge in gauges {
+            let has = |page: &str| page.lines().any(|line| line.starts_with(gauge));
+            // The init line that tells of the restart is one of the new process.
+            let again = gauge.starts_with("go_init") && restart.starts_with("init");
+            assert!(has(&first) && has(&second) == again, "{gauge} in\n{second}");
+        }
+        assert!(second.contains(r#"go_process_starts_total{service="sample"} 1"#), "{second}");
+    }
 }

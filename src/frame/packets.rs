@@ -67,6 +67,7 @@ pub struct Packets {
     outer: Option<Open>,
     foreign: u32,
     mid_line: bool,
+    percent_alone: Option<bool>,
 }
 
 /// A trace line that is not whole yet.
@@ -115,7 +116,15 @@ impl Packets {
     /// At the beginning of a stream.
     #[must_use]
     pub fn new(grammar: Grammar, mode: TraceLines) -> Self {
-        Self { grammar, mode, open: None, outer: None, foreign: 0, mid_line: false }
+        Self {
+            grammar,
+            mode,
+            open: None,
+            outer: None,
+            foreign: 0,
+            mid_line: false,
+            percent_alone: None,
+        }
     }
 
     /// Takes one packet. What goes to the service's reader is appended to `passed`; `line` gets
@@ -164,11 +173,27 @@ impl Packets {
         let taken = [&mut self.open, &mut self.outer]
             .into_iter()
             .any(|slot| take_into(slot, packet, grammar, line));
+        if taken && packet.first() == Some(&b'%') {
+            self.note_percent(packet);
+        }
         if taken && self.open.is_none() {
             self.open = self.outer.take();
             self.foreign = 0;
         }
         taken
+    }
+
+    /// The release shows in how gctrace's percent sign is written (src/runtime/mgc.go).
+    fn note_percent(&mut self, packet: &[u8]) {
+        let of_gc = self.open.as_ref().is_some_and(|open| open.kind == RecordKind::Gc);
+        if of_gc && matches!(packet, b"%" | b"%: ") {
+            self.percent_alone = Some(packet.len() == 1);
+        }
+    }
+
+    /// Whether the percent sign of the last gctrace line was a write of its own, told once a line.
+    pub fn take_percent_alone(&mut self) -> Option<bool> {
+        self.percent_alone.take()
     }
 
     /// The service's own packet; whole trace lines in it come from a program between the service

@@ -31,6 +31,11 @@ pub fn line<'a>() -> impl Grammar<'a, Init> {
         })
 }
 
+/// What a line that goes on elsewhere has at least.
+pub fn start<'a>() -> impl Grammar<'a, ()> {
+    (tag(START), Package, tag(b" @")).map(|_| ())
+}
+
 /// What hardly anybody but the runtime says: services do log "init db".
 pub fn head<'a>() -> impl Grammar<'a, ()> {
     (preceded(tag(START), Package), tag(b" @"), milli(), tag(b" ms, "), milli(), tag(b" ms clock"))

@@ -162,6 +162,11 @@ impl<D: Dump> Reader<D> {
         self.samples.take()
     }
 
+    /// How the percent sign of a gctrace line was written, where the writes are known.
+    pub fn note_percent(&mut self, alone: bool) {
+        self.releases.note_percent(alone);
+    }
+
     /// The Go releases that can have printed what was read.
     #[must_use]
     pub fn releases(&self) -> Option<ReleaseRange> {

@@ -26,6 +26,8 @@ pub enum Form {
     GcThreePhases,
     GcAreas,
     GcLeakCheck,
+    GcPercentWithColon,
+    GcPercentAlone,
     GoalMaxUint,
     GoalOf1_19,
     GoalSince1_20,
@@ -65,7 +67,7 @@ pub const fn from(first: u8) -> ReleaseRange {
 }
 
 /// What each form tells. All paths are in src/runtime of the release that changed it.
-const EVIDENCE: [Evidence; 39] = [
+const EVIDENCE: [Evidence; 41] = [
     // proc.go, schedtrace: 1.20 printed needspinning, 1.25 the ticks and blanks in the brackets.
     Evidence(Form::SchedFirst, until(19)),
     Evidence(Form::SchedNeedspinning, ReleaseRange::between(20, 24)),
@@ -90,6 +92,9 @@ const EVIDENCE: [Evidence; 39] = [
     Evidence(Form::GcThreePhases, ReleaseRange::between(6, 17)),
     Evidence(Form::GcAreas, from(18)),
     Evidence(Form::GcLeakCheck, from(26)),
+    // The same remark made two writes of what had been one: "%: ".
+    Evidence(Form::GcPercentWithColon, until(25)),
+    Evidence(Form::GcPercentAlone, from(26)),
     // mgcpacer.go, the goal of GOGC=off: ^uint64(0) from 1.9, less the memory limit's overheads in
     // 1.19, less headroom from 1.20 on.
     Evidence(Form::GoalMaxUint, ReleaseRange::between(9, 18)),

@@ -71,6 +71,11 @@ impl Releases {
         self.note_new(line, printed)
     }
 
+    /// A gctrace line's percent sign was a write of its own, or one with the colon.
+    pub fn note_percent(&mut self, alone: bool) {
+        self.narrow(of_form(if alone { Form::GcPercentAlone } else { Form::GcPercentWithColon }));
+    }
+
     fn note_new(&mut self, line: &Line<'_>, printed: &[u8]) -> Told {
         self.note_restart(line);
         let mut evidence = Some(ReleaseRange::ALL);

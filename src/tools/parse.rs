@@ -145,7 +145,7 @@ impl Total {
     fn tell(&self) {
         let stats = &self.stats;
         tell(format_args!("{} lines, {} bytes", stats.lines, stats.bytes));
-        for kind in RecordKind::ALL {
+        for kind in RecordKind::ALL.into_iter().filter(|kind| stats.has_counters(*kind)) {
             tell(format_args!(
                 "{}: {} records, {} recovered, {} malformed, {} lost, {} of unknown form",
                 kind.as_str(),
