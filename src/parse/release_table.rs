@@ -2,9 +2,6 @@
 
 use crate::model::release::{OLDEST_MINOR, ReleaseRange};
 
-/// A form, the releases that print it, and where the runtime's source says so.
-struct Evidence(Form, ReleaseRange);
-
 /// A form that not all releases print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table says what each is")]
@@ -67,68 +64,68 @@ pub const fn from(first: u8) -> ReleaseRange {
 }
 
 /// What each form tells. All paths are in src/runtime of the release that changed it.
-const EVIDENCE: [Evidence; 41] = [
+const EVIDENCE: [(Form, ReleaseRange); 41] = [
     // proc.go, schedtrace: 1.20 printed needspinning, 1.25 the ticks and blanks in the brackets.
-    Evidence(Form::SchedFirst, until(19)),
-    Evidence(Form::SchedNeedspinning, ReleaseRange::between(20, 24)),
-    Evidence(Form::SchedTicks, from(25)),
+    (Form::SchedFirst, until(19)),
+    (Form::SchedNeedspinning, ReleaseRange::between(20, 24)),
+    (Form::SchedTicks, from(25)),
     // 1.20 prints nil where there is no P, M or G.
-    Evidence(Form::IdMinusOne, until(19)),
-    Evidence(Form::IdNil, from(20)),
+    (Form::IdMinusOne, until(19)),
+    (Form::IdNil, from(20)),
     // 1.14 gave each P its timers.
-    Evidence(Form::ProcWithoutTimers, until(13)),
-    Evidence(Form::ProcWithTimers, from(14)),
+    (Form::ProcWithoutTimers, until(13)),
+    (Form::ProcWithTimers, from(14)),
     // runtime2.go: 1.26 has no _Psyscall.
-    Evidence(Form::ProcInSyscall, until(25)),
+    (Form::ProcInSyscall, until(25)),
     // 1.12 removed helpgc.
-    Evidence(Form::ThreadHelpgc, until(11)),
-    Evidence(Form::ThreadWithoutHelpgc, from(12)),
+    (Form::ThreadHelpgc, until(11)),
+    (Form::ThreadWithoutHelpgc, from(12)),
     // runtime2.go: _Genqueue until 1.6, _Gpreempted from 1.14, _Gleaked and _Gdeadextra from 1.26.
-    Evidence(Form::GoroutineEnqueue, until(6)),
-    Evidence(Form::GoroutinePreempted, from(14)),
-    Evidence(Form::GoroutineLeaked, from(26)),
+    (Form::GoroutineEnqueue, until(6)),
+    (Form::GoroutinePreempted, from(14)),
+    (Form::GoroutineLeaked, from(26)),
     // mgc.go, gcMarkTermination: 1.6 has three phases, 1.18 stacks and globals, 1.26 the remark.
-    Evidence(Form::GcFivePhases, only(5)),
-    Evidence(Form::GcThreePhases, ReleaseRange::between(6, 17)),
-    Evidence(Form::GcAreas, from(18)),
-    Evidence(Form::GcLeakCheck, from(26)),
+    (Form::GcFivePhases, only(5)),
+    (Form::GcThreePhases, ReleaseRange::between(6, 17)),
+    (Form::GcAreas, from(18)),
+    (Form::GcLeakCheck, from(26)),
     // The same remark made two writes of what had been one: "%: ".
-    Evidence(Form::GcPercentWithColon, until(25)),
-    Evidence(Form::GcPercentAlone, from(26)),
+    (Form::GcPercentWithColon, until(25)),
+    (Form::GcPercentAlone, from(26)),
     // mgcpacer.go, the goal of GOGC=off: ^uint64(0) from 1.9, less the memory limit's overheads in
     // 1.19, less headroom from 1.20 on.
-    Evidence(Form::GoalMaxUint, ReleaseRange::between(9, 18)),
-    Evidence(Form::GoalOf1_19, only(19)),
-    Evidence(Form::GoalSince1_20, from(20)),
+    (Form::GoalMaxUint, ReleaseRange::between(9, 18)),
+    (Form::GoalOf1_19, only(19)),
+    (Form::GoalSince1_20, from(20)),
     // print.go, printfloat: 1.26 prints the shortest form.
-    Evidence(Form::FloatFull, until(25)),
-    Evidence(Form::FloatShortest, from(26)),
+    (Form::FloatFull, until(25)),
+    (Form::FloatShortest, from(26)),
     // mgc.go, startCycle: 1.10 made the fractional workers a share.
-    Evidence(Form::PacerWorkersWhole, until(9)),
-    Evidence(Form::PacerWorkersShare, from(10)),
+    (Form::PacerWorkersWhole, until(9)),
+    (Form::PacerWorkersShare, from(10)),
     // mgcpacer.go, endCycle: new in 1.18, where an experiment (nopacerredesign) still had the old
     // one; 1.20 removed the remark.
-    Evidence(Form::PacerOldEnd, until(18)),
-    Evidence(Form::PacerEnd, from(18)),
-    Evidence(Form::PacerEndReset, ReleaseRange::between(18, 19)),
+    (Form::PacerOldEnd, until(18)),
+    (Form::PacerEnd, from(18)),
+    (Form::PacerEndReset, ReleaseRange::between(18, 19)),
     // mgcsweep.go: since 1.6, with the ratio since 1.7, worded anew in 1.9.
-    Evidence(Form::SweepWithoutRatio, only(6)),
-    Evidence(Form::SweepOfSpans, ReleaseRange::between(7, 8)),
-    Evidence(Form::SweepDuring, from(9)),
+    (Form::SweepWithoutRatio, only(6)),
+    (Form::SweepOfSpans, ReleaseRange::between(7, 8)),
+    (Form::SweepDuring, from(9)),
     // mheap.go: numbered until 1.12, gone with 1.14.
-    Evidence(Form::ScvgNumbered, until(12)),
-    Evidence(Form::ScvgPlain, only(13)),
+    (Form::ScvgNumbered, until(12)),
+    (Form::ScvgPlain, only(13)),
     // mgcscavenge.go, printScavTrace: since 1.14, with generations in 1.15 to 1.18, a remark since
     // 1.18, divided since 1.21.
-    Evidence(Form::ScavGeneration, ReleaseRange::between(15, 18)),
-    Evidence(Form::ScavUndivided, ReleaseRange::between(14, 20)),
-    Evidence(Form::ScavUndividedReset, ReleaseRange::between(18, 20)),
-    Evidence(Form::ScavDivided, from(21)),
+    (Form::ScavGeneration, ReleaseRange::between(15, 18)),
+    (Form::ScavUndivided, ReleaseRange::between(14, 20)),
+    (Form::ScavUndividedReset, ReleaseRange::between(18, 20)),
+    (Form::ScavDivided, from(21)),
     // proc.go, doInit: since 1.16.
-    Evidence(Form::Init, from(16)),
+    (Form::Init, from(16)),
     // mgcmark_greenteagc.go, dumpScanStats, and mgc.go: since 1.25.
-    Evidence(Form::Scan, from(25)),
-    Evidence(Form::FinalizerQueue, from(25)),
+    (Form::Scan, from(25)),
+    (Form::FinalizerQueue, from(25)),
 ];
 
 /// Wait reasons that not all releases have (runtime2.go, waitReasonStrings; until 1.10 the
@@ -179,8 +176,8 @@ const GOAL_SINCE_1_20: std::ops::Range<u64> = 8_532_210_000_000..8_532_211_000_0
 
 /// The releases that print a form.
 pub fn of_form(form: Form) -> ReleaseRange {
-    let found = EVIDENCE.iter().find(|evidence| evidence.0 == form);
-    found.map_or(ReleaseRange::ALL, |evidence| evidence.1)
+    // The table is in the order of the forms; a test holds it.
+    EVIDENCE.get(form as usize).map_or(ReleaseRange::ALL, |(_, range)| *range)
 }
 
 /// The releases that have a wait reason.
@@ -199,5 +196,18 @@ pub fn of_goal(goal_mb: u64) -> ReleaseRange {
         GOAL_1_19 => of_form(Form::GoalOf1_19),
         goal if GOAL_SINCE_1_20.contains(&goal) => of_form(Form::GoalSince1_20),
         _ => ReleaseRange::ALL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_forms() {
+        for (at, (form, _)) in EVIDENCE.iter().enumerate() {
+            assert_eq!(*form as usize, at, "{form:?}");
+        }
+        assert_eq!(EVIDENCE.len(), Form::FinalizerQueue as usize + 1);
     }
 }

@@ -10,6 +10,9 @@ use crate::model::release::ReleaseRange;
 /// After lines that contradict each other, so many have to agree before a range is given again.
 const DOUBT_LINES: u32 = 32;
 
+/// Most kinds of goroutines (state and wait reason) remembered: more than the runtime has.
+const SEEN_MAX: usize = 256;
+
 /// What a line tells of its release.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Told {
@@ -28,8 +31,8 @@ pub struct Releases {
     cycle: u32,
     uptime_ms: u64,
     init_at: u64,
-    reason: String,
-    status: u32,
+    /// Kinds of goroutines that are taken into account already.
+    seen: Vec<(u32, Box<str>)>,
 }
 
 impl Default for Releases {
@@ -41,8 +44,7 @@ impl Default for Releases {
             cycle: 0,
             uptime_ms: 0,
             init_at: 0,
-            reason: String::new(),
-            status: 0,
+            seen: Vec::new(),
         }
     }
 }
@@ -62,13 +64,27 @@ impl Releases {
     /// Takes a whole line, as read and as printed.
     #[inline]
     pub fn note(&mut self, line: &Line<'_>, printed: &[u8]) -> Told {
-        if let Line::Goroutine(goroutine, _) = line {
-            // A block may have a million of them, most of them alike.
-            if goroutine.status == self.status && goroutine.wait_reason == self.reason {
-                return Told::Fits;
-            }
+        match line {
+            Line::Goroutine(goroutine, _) if self.is_seen(goroutine) => Told::Fits,
+            _ => self.note_new(line, printed),
         }
-        self.note_new(line, printed)
+    }
+
+    /// A block may have a million goroutines, of a few kinds; the frequent ones move to the front.
+    fn is_seen(&mut self, goroutine: &Goroutine<'_>) -> bool {
+        let alike = |(status, reason): &(u32, Box<str>)| {
+            *status == goroutine.status && **reason == *goroutine.wait_reason
+        };
+        let Some(at) = self.seen.iter().position(alike) else { return false };
+        if at > 0 {
+            self.seen.swap(at, at - 1);
+        }
+        true
+    }
+
+    fn see(&mut self, goroutine: &Goroutine<'_>) {
+        self.seen.truncate(SEEN_MAX - 1);
+        self.seen.push((goroutine.status, goroutine.wait_reason.into()));
     }
 
     /// A gctrace line's percent sign was a write of its own, or one with the colon.
@@ -87,9 +103,7 @@ impl Releases {
             Line::Proc(proc, _) => of_proc(proc, printed, &mut add),
             Line::Thread(..) => of_thread(printed, &mut add),
             Line::Goroutine(goroutine, _) => {
-                self.status = goroutine.status;
-                self.reason.clear();
-                self.reason.push_str(goroutine.wait_reason);
+                self.see(goroutine);
                 of_goroutine(goroutine, printed, &mut add);
             }
             Line::Gc(gc) => of_gc(gc, &mut add),
@@ -109,6 +123,7 @@ impl Releases {
         } else {
             // Another process, whose beginning was not seen: an upgrade; or two in one file.
             self.range = told;
+            self.seen.clear();
             self.doubt = DOUBT_LINES;
         }
         Told::Fits
