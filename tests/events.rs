@@ -279,3 +279,31 @@ fn after_a_restart_sums_go_on_and_last_values_are_gone() {
         assert!(second.contains(r#"go_process_starts_total{service="sample"} 1"#), "{second}");
     }
 }
+
+#[test]
+fn a_restart_told_by_an_init_line_is_counted_once_although_a_block_was_open() {
+    let block = |uptime: u32| {
+        format!(
+            "SCHED {uptime}ms: gomaxprocs=1 idleprocs=1 threads=2 spinningthreads=0 needspinning=0 idlethreads=0 runqueue=0 gcwaiting=false nmidlelocked=0 stopwait=0 sysmonwait=false\n\
+             \x20 P0: status=0 schedtick=1 syscalltick=0 m=nil runqsize=0 gfreecnt=0 timerslen=0\n\
+             \x20 M0: p=nil curg=nil mallocing=0 throwing=0 preemptoff= locks=0 dying=0 spinning=false blocked=true lockedg=nil\n\
+             \x20 G1: status=4(sleep) m=nil lockedm=nil\n"
+        )
+    };
+    let init = |at: &str| format!("init main @{at} ms, 1 ms clock, 0 bytes, 0 allocs\n");
+    let gc = "gc 1 @0.027s 4%: 1.5+0.76+0.14 ms clock, 3.1+0.073/1.5/0+0.28 ms cpu, 3->4->2 MB, 4 MB goal, 0 MB stacks, 1 MB globals, 2 P\n";
+    for first in [init("5"), gc.to_owned()] {
+        let first_again = first.replace("@5 ms", "@1 ms");
+        let trace = [first, block(1000), block(2000), first_again, block(0), block(1000)].concat();
+        let (stats, records) = feed(trace.as_bytes());
+        assert_eq!(stats.records.get(RecordKind::SchedDetail), 4, "{trace}");
+        let mut state = state();
+        for record in records {
+            state.observe(record, Duration::ZERO);
+        }
+        let mut page = Vec::new();
+        text::services(&mut page, METRICS, &[state.snapshot(Duration::ZERO)]);
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains(r#"go_process_starts_total{service="sample"} 1"#), "{trace}\n{page}");
+    }
+}

@@ -198,6 +198,10 @@ impl<D: Dump> Reader<D> {
         if self.releases.note(&parsed, printed) == Told::NoRelease || parsed.unknown_fields() > 0 {
             self.note_unknown_form(parsed.kind(), printed, stats);
         }
+        if self.releases.take_restart() {
+            // The block at hand is of the process before, and belongs before this line.
+            self.close(stats, emit);
+        }
         match parsed {
             Line::Goroutine(goroutine, _) => {
                 self.goroutine(&goroutine);

@@ -31,6 +31,7 @@ pub struct Releases {
     cycle: u32,
     uptime_ms: u64,
     init_at: u64,
+    restarted: bool,
     /// Kinds of goroutines that are taken into account already.
     seen: Vec<(u32, Box<str>)>,
 }
@@ -44,6 +45,7 @@ impl Default for Releases {
             cycle: 0,
             uptime_ms: 0,
             init_at: 0,
+            restarted: false,
             seen: Vec::new(),
         }
     }
@@ -68,6 +70,11 @@ impl Releases {
             Line::Goroutine(goroutine, _) if self.is_seen(goroutine) => Told::Fits,
             _ => self.note_new(line, printed),
         }
+    }
+
+    /// Whether the last line was the first of another process, told once.
+    pub fn take_restart(&mut self) -> bool {
+        std::mem::take(&mut self.restarted)
     }
 
     /// A block may have a million goroutines, of a few kinds; the frequent ones move to the front.
@@ -149,6 +156,7 @@ impl Releases {
                 _ => Self { init_at, ..Self::default() },
             };
             self.doubt = doubt;
+            self.restarted = true;
         }
     }
 
