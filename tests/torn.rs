@@ -148,6 +148,7 @@ fn without_mark(mut records: Vec<Record<Tally>>) -> Vec<Record<Tally>> {
             Record::Sched(sched) => sched.torn = false,
             Record::Gc(gc) => gc.torn = false,
             Record::SchedDetail(block) => block.torn = false,
+            Record::Crash(_) => {}
         }
     }
     records

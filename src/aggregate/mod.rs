@@ -1,9 +1,10 @@
 //! Station 4: records → the state of each service → an immutable snapshot.
 //!
 //! Pure: `now` is an argument. One [`service::ServiceState`] a service owns everything; `sched`,
-//! `gc`, `memstats` and `variables` each keep what one source says; `catalog` declares every metric once.
+//! `gc`, `crash`, `memstats` and `variables` each keep what one source says; `catalog` declares every metric once.
 
 pub mod catalog;
+pub mod crash;
 pub mod gc;
 pub mod histogram;
 pub mod memstats;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalog::Metric;
+use super::crash::CrashState;
 use super::gc::GcState;
 use super::histogram::Histogram;
 use super::memstats::MemState;
 use super::sched::SchedState;
 use super::tally::Tally;
 use super::variables::VariableState;
+use crate::model::crash::Crash;
 use crate::model::memstats::MemStats;
 use crate::model::record::Record;
 use crate::model::service::Identity;
@@ -36,6 +38,9 @@ pub struct ServiceState {
     options: Options,
     sched: SchedState,
     gc: GcState,
+    crash: CrashState,
+    /// The process that traced last has crashed.
+    crashed: bool,
     memstats: MemState,
     variables: VariableState,
     starts_by_trace: u64,
@@ -51,6 +56,8 @@ impl ServiceState {
             options,
             sched: SchedState::default(),
             gc: GcState::default(),
+            crash: CrashState::default(),
+            crashed: false,
             memstats: MemState::new(watching_since_ns),
             variables: VariableState::default(),
             starts_by_trace: 0,
@@ -61,6 +68,7 @@ impl ServiceState {
     /// Takes a record of the trace. `now`: time since any fixed moment.
     pub fn observe(&mut self, record: Record<Tally>, now: Duration) {
         let restarted = match record {
+            Record::Crash(crash) => return self.observe_crash(&crash),
             Record::Sched(sched) => {
                 let restarted = self.sched.observe(sched, now);
                 if restarted {
@@ -83,7 +91,17 @@ impl ServiceState {
                 restarted
             }
         };
-        self.starts_by_trace += u64::from(restarted);
+        let follows_crash = std::mem::take(&mut self.crashed);
+        self.starts_by_trace += u64::from(restarted || follows_crash);
+    }
+
+    /// After a crash nothing is compared with what comes, and what comes is a new process's.
+    fn observe_crash(&mut self, crash: &Crash) {
+        if self.crash.observe(crash) {
+            self.crashed = true;
+            self.sched.restarted();
+            self.gc.restarted();
+        }
     }
 
     /// Takes a read of memstats.
@@ -109,6 +127,7 @@ impl ServiceState {
         if self.options.trace {
             self.sched.collect(now, self.options.per_p, &mut out);
             self.gc.collect(now, self.options.expvar, &mut out);
+            self.crash.collect(&mut out);
         }
         if self.options.expvar {
             self.memstats.collect(self.options.by_size, &mut out);

@@ -4,6 +4,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
+use super::crash::Crash;
 use super::stats::RecordKind;
 
 /// A decimal that the runtime printed with at most three places, kept exact as thousandths.
@@ -295,6 +296,8 @@ pub enum Record<D> {
     SchedDetail(Box<DetailBlock<D>>),
     /// A gctrace line.
     Gc(Gc),
+    /// A crash or a data race.
+    Crash(Box<Crash>),
 }
 
 impl<D> Record<D> {
@@ -305,6 +308,7 @@ impl<D> Record<D> {
             Self::Sched(_) => RecordKind::Sched,
             Self::SchedDetail(_) => RecordKind::SchedDetail,
             Self::Gc(_) => RecordKind::Gc,
+            Self::Crash(_) => RecordKind::Crash,
         }
     }
 }
@@ -386,6 +390,7 @@ impl<D: Serialize> Serialize for Record<D> {
         match self {
             Self::Sched(sched) => SchedJson { kind, sched }.serialize(serializer),
             Self::Gc(gc) => GcJson { kind, gc }.serialize(serializer),
+            Self::Crash(crash) => crash.serialize(serializer),
             Self::SchedDetail(block) => DetailJson {
                 kind,
                 summary: &block.head.summary,

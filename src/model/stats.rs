@@ -9,11 +9,13 @@ pub enum RecordKind {
     SchedDetail,
     /// A gctrace line.
     Gc,
+    /// A crash or a data race.
+    Crash,
 }
 
 impl RecordKind {
     /// All kinds, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::Sched, Self::SchedDetail, Self::Gc];
+    pub const ALL: [Self; 4] = [Self::Sched, Self::SchedDetail, Self::Gc, Self::Crash];
 
     /// The label value, and the `kind` of `parse`'s JSON.
     #[must_use]
@@ -22,6 +24,7 @@ impl RecordKind {
             Self::Sched => "sched",
             Self::SchedDetail => "sched_detail",
             Self::Gc => "gc",
+            Self::Crash => "crash",
         }
     }
 }
@@ -58,13 +61,18 @@ pub enum LostReason {
     Torn,
     /// Its source broke off in the middle: a rotation, the end of a process.
     Cut,
-    /// A block of which a line is missing or damaged.
+    /// A block of which a line is missing or damaged; a crash of which the text is.
     Incomplete,
+    /// Printed by a process that had begun to crash, or the text of its panic imitates it.
+    InCrash,
+    /// It looks like a crash, but not surely: the service may have said so itself.
+    Unconfirmed,
 }
 
 impl LostReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::Torn, Self::Cut, Self::Incomplete];
+    pub const ALL: [Self; 5] =
+        [Self::Torn, Self::Cut, Self::Incomplete, Self::InCrash, Self::Unconfirmed];
 
     /// The label value.
     #[must_use]
@@ -73,6 +81,8 @@ impl LostReason {
             Self::Torn => "torn",
             Self::Cut => "cut",
             Self::Incomplete => "incomplete",
+            Self::InCrash => "in_crash",
+            Self::Unconfirmed => "unconfirmed",
         }
     }
 }

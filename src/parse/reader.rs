@@ -1,6 +1,8 @@
 //! Lines → records: a scheddetail block is many lines, everything else is one.
 
+use super::dump;
 use super::forms::Forms;
+use super::gate::Gate;
 use super::line::{self, Line, Verdict};
 use super::reassemble::{Outcome, Reassembler};
 use crate::model::record::{DetailBlock, DetailHead, Dump, Goroutine, Proc, Record, Thread};
@@ -20,6 +22,7 @@ pub struct Reader<D> {
     /// Goroutines of the last whole block; the runtime's list of them never shrinks.
     last_listed: u64,
     last_uptime_ms: u64,
+    pub(super) gate: Gate,
 }
 
 /// Where in a block the last line stood; the order is fixed: P, M, G.
@@ -50,7 +53,14 @@ impl<D: Dump> Reader<D> {
     /// For lines that cannot be torn.
     #[must_use]
     pub fn of_packets() -> Self {
-        Self { torn: None, forms: Forms::default(), open: None, last_listed: 0, last_uptime_ms: 0 }
+        Self {
+            torn: None,
+            forms: Forms::default(),
+            open: None,
+            last_listed: 0,
+            last_uptime_ms: 0,
+            gate: Gate::default(),
+        }
     }
 
     /// Takes a line without its line feed. Calls `emit` with each record that is complete now:
@@ -59,6 +69,20 @@ impl<D: Dump> Reader<D> {
     /// Gives false for a line that is not the runtime's.
     #[inline]
     pub fn line(
+        &mut self,
+        line: &[u8],
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) -> bool {
+        if (dump::is_candidate(line) || self.gate.is_busy()) && self.crash_line(line, stats, emit) {
+            return false;
+        }
+        self.plain(line, stats, emit)
+    }
+
+    /// A line that has nothing to do with a crash.
+    #[inline]
+    pub(super) fn plain(
         &mut self,
         line: &[u8],
         stats: &mut TraceStats,
@@ -155,6 +179,10 @@ impl<D: Dump> Reader<D> {
         emit: &mut impl FnMut(Record<D>),
     ) {
         let unknown = u64::try_from(parsed.unknown_fields()).unwrap_or(u64::MAX);
+        if self.gate.drops(&parsed, stats) {
+            return;
+        }
+        self.gate.saw(&parsed);
         match parsed {
             Line::Goroutine(goroutine, _) => {
                 stats.unknown_fields.add(RecordKind::SchedDetail, unknown);
@@ -200,7 +228,10 @@ impl<D: Dump> Reader<D> {
     pub fn end(&mut self, stats: &mut TraceStats, emit: &mut impl FnMut(Record<D>)) {
         let lost = self.torn.as_mut().and_then(Reassembler::give_up);
         self.note_lost(lost, stats);
+        // What was held comes before the block that it may end.
+        self.settle(stats, emit);
         self.close(stats, emit);
+        self.settle(stats, emit);
     }
 
     /// What follows comes from another process or another place: forgets what was learned.
@@ -208,6 +239,30 @@ impl<D: Dump> Reader<D> {
         self.open = None;
         self.last_listed = 0;
         self.last_uptime_ms = 0;
+        self.gate = Gate::default();
+    }
+
+    /// The process crashed: the block at hand ends with it, and what comes next is another's.
+    pub(super) fn process_ended(
+        &mut self,
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) {
+        self.close(stats, emit);
+        self.last_listed = 0;
+        self.last_uptime_ms = 0;
+    }
+
+    /// The block at hand was printed by a process that crashes: forgets it.
+    pub(super) fn take_dying_block(&mut self, stats: &mut TraceStats) -> bool {
+        let dying = self.open.take_if(|open| open.dying).is_some();
+        stats.crash_dumps += u64::from(dying);
+        dying
+    }
+
+    /// Whether lines of the service have begun like this.
+    pub(super) fn knows_beginning(&self, text: &[u8]) -> bool {
+        self.torn.as_ref().is_some_and(|torn| torn.knows(text))
     }
 
     fn note_torn(&mut self, torn: bool) {
@@ -278,6 +333,7 @@ impl<D: Dump> Reader<D> {
         self.note_uptime(open.block.head.summary.uptime_ms);
         if open.dying {
             stats.crash_dumps += 1;
+            self.gate.process_dies();
         } else if open.is_whole(self.last_listed) {
             self.last_listed = open.goroutines;
             stats.records.add(RecordKind::SchedDetail, 1);
