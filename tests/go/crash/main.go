@@ -100,7 +100,7 @@ func modes() map[string]func() {
 		"mapwrites":    func() { mapWrites() },
 		"unlock":       unlock,
 		"rwunlock":     func() { new(sync.RWMutex).Unlock() },
-		"overflow":     func() { fmt.Println(overflow(0)) },
+		"overflow":     func() { debug.SetMaxStack(1 << 20); fmt.Println(overflow(0)) },
 		"memory":       outOfMemory,
 		"fault":        func() { writeTo((*int)(badAddress())) },
 		"threads":      func() { debug.SetMaxThreads(1); blockThreads() },
