@@ -31,6 +31,10 @@ const GRAMMAR: Grammar = Grammar {
     is_whole: |text| matches!(line::read(text), Verdict::Trace(_)),
 };
 
+/// A process that crashes prints its dump without a pause; a service that only says "panic" waits
+/// so long for its traces to go on.
+const CRASH_QUIET: Duration = Duration::from_secs(5);
+
 /// The stations of one service.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -46,6 +50,25 @@ struct Inner {
     reader: Reader<Tally>,
     state: ServiceState,
     stats: TraceStats,
+    /// Since when a crash has stood at the same line: how far it had come, and the moment.
+    crash: Option<(u64, Duration)>,
+}
+
+impl Inner {
+    /// A crash of which nothing more came for a while is at its end.
+    fn look_at_crash(&mut self, now: Duration) {
+        let Self { reader, state, stats, crash, .. } = self;
+        let progress = reader.crash_progress();
+        match (progress, *crash) {
+            (Some(progress), Some((before, since))) if progress == before => {
+                if now.saturating_sub(since) >= CRASH_QUIET {
+                    *crash = None;
+                    reader.settle(stats, &mut |record| state.observe(record, now));
+                }
+            }
+            _ => *crash = progress.map(|progress| (progress, now)),
+        }
+    }
 }
 
 impl Pipeline {
@@ -68,6 +91,7 @@ impl Pipeline {
             reader: if by_packets { Reader::of_packets() } else { Reader::of_stream() },
             state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
             stats: TraceStats::default(),
+            crash: None,
         };
         let telemetry = TraceTelemetry::new(metrics, service.identity.service.as_str());
         Arc::new(Self { inner: Mutex::new(inner), telemetry, started: Instant::now() })
@@ -118,7 +142,8 @@ impl Pipeline {
     #[must_use]
     pub fn snapshot(&self) -> ServiceSnapshot {
         let now = self.now();
-        let mut inner = self.lock();
+        let inner = &mut *self.lock();
+        inner.look_at_crash(now);
         self.telemetry.publish(&inner.stats);
         for (kind, sample) in inner.reader.take_samples() {
             self.telemetry.unknown_form(kind, &sample);
@@ -151,6 +176,7 @@ impl TraceSink for Sink {
     fn bytes(&mut self, chunk: &[u8]) {
         let now = self.0.now();
         let inner = &mut *self.0.lock();
+        inner.look_at_crash(now);
         let Inner { lines, reader, state, stats, .. } = inner;
         stats.bytes += chunk.len() as u64;
         let counted = lines.push(chunk, |line| {
@@ -158,6 +184,7 @@ impl TraceSink for Sink {
         });
         stats.lines += counted.lines;
         stats.lines_too_long += counted.too_long;
+        inner.look_at_crash(now);
     }
 
     fn file_bytes(&mut self, chunk: &[u8], _end: Position) {
@@ -186,11 +213,17 @@ impl TraceSink for Sink {
         for kind in given_up {
             stats.note_lost(Some(kind), LostReason::Cut);
         }
+        if reader.crash_progress().is_some() {
+            inner.look_at_crash(self.0.now());
+        }
     }
 
     fn break_line(&mut self) {
-        let Inner { lines, stats, .. } = &mut *self.0.lock();
-        stats.note_lost(lines.cut().as_deref().and_then(line::beginning), LostReason::Cut);
+        let Inner { lines, reader, stats, .. } = &mut *self.0.lock();
+        if let Some(rest) = lines.cut() {
+            reader.line_cut();
+            stats.note_lost(line::beginning(&rest), LostReason::Cut);
+        }
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {

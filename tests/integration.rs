@@ -26,6 +26,7 @@ mod support;
 mod all_traces;
 mod cli;
 mod config;
+mod crash;
 mod events;
 mod exec;
 mod expvar;

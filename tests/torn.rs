@@ -149,6 +149,7 @@ fn without_mark(mut records: Vec<Record<Tally>>) -> Vec<Record<Tally>> {
             Record::Gc(gc) => gc.torn = false,
             Record::Event(_, torn) => *torn = false,
             Record::SchedDetail(block) => block.torn = false,
+            Record::Crash(_) => {}
         }
     }
     records

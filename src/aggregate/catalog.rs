@@ -26,6 +26,21 @@ catalog! {
     ProcessStarts = Counter "go_process_starts_total" []
         "Restarts of the service seen since the exporter started: its uptime, GC number or NumGC went back.";
 
+    Panics = Counter "go_panics_total" []
+        "Panics that nobody recovered and that ended the process. From stderr.";
+    FatalErrors = Counter "go_fatal_errors_total" ["kind"]
+        "Fatal errors of the Go runtime, by kind; each ended the process. From stderr.";
+    SignalDumps = Counter "go_signal_dumps_total" ["signal"]
+        "Processes that ended with a dump of their goroutines on a signal, by signal. From stderr.";
+    DataRaces = Counter "go_data_races_total" []
+        "Data races reported by the race detector. From stderr.";
+    Crashes = Counter "go_crashes_by_function_total" ["what", "function"]
+        "Panics, fatal errors, signal dumps and data races by the innermost function that is not the runtime's; at most 20 functions, `other` for more and `unknown` where it is not certain. From stderr.";
+    CrashesOther = Counter "go_crashes_function_other_total" []
+        "Crashes whose function was summed into `other`, because there were too many distinct ones.";
+    CrashGoroutines = Gauge "go_crash_goroutines" []
+        "Goroutines that existed when the process last crashed; absent unless the dump listed them all (GOTRACEBACK=all, a signal, most fatal errors). From stderr.";
+
     SchedGomaxprocs = Gauge "go_sched_gomaxprocs_threads" []
         "The current runtime.GOMAXPROCS setting, or the number of operating system threads that can execute user-level Go code simultaneously. From schedtrace.";
     SchedIdleProcs = Gauge "go_sched_idle_procs" []

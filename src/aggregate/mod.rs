@@ -2,9 +2,10 @@
 //!
 //! Pure: `now` is an argument. One [`service::ServiceState`] a service owns everything; `sched`,
 //! `gc`, `memstats` and `variables` each keep what one source says, `events` what the seldom
-//! lines say (with `pacer`, `scavenge`, `init`); `catalog` declares every metric once.
+//! lines say (with `pacer`, `scavenge`, `init`), `crash` crashes; `catalog` declares every metric once.
 
 pub mod catalog;
+pub mod crash;
 pub mod events;
 pub mod gc;
 pub mod histogram;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalog::Metric;
+use super::crash::CrashState;
 use super::events::EventState;
 use super::gc::GcState;
 use super::histogram::Histogram;
@@ -11,6 +12,7 @@ use super::memstats::MemState;
 use super::sched::SchedState;
 use super::tally::Tally;
 use super::variables::VariableState;
+use crate::model::crash::Crash;
 use crate::model::memstats::MemStats;
 use crate::model::record::Record;
 use crate::model::release::ReleaseRange;
@@ -41,6 +43,9 @@ pub struct ServiceState {
     gc: GcState,
     events: EventState,
     releases: Option<ReleaseRange>,
+    crash: CrashState,
+    /// The process that traced last has crashed.
+    crashed: bool,
     memstats: MemState,
     variables: VariableState,
     starts_by_trace: u64,
@@ -58,6 +63,8 @@ impl ServiceState {
             gc: GcState::default(),
             events: EventState::default(),
             releases: None,
+            crash: CrashState::default(),
+            crashed: false,
             memstats: MemState::new(watching_since_ns),
             variables: VariableState::default(),
             starts_by_trace: 0,
@@ -69,15 +76,17 @@ impl ServiceState {
     pub fn observe(&mut self, record: Record<Tally>, now: Duration) {
         let kind = record.kind();
         let restarted = match record {
+            Record::Crash(crash) => return self.observe_crash(&crash),
             Record::Sched(sched) => self.sched.observe(sched, now),
             Record::SchedDetail(block) => self.sched.observe_detail(*block, now),
             Record::Gc(gc) => self.gc.observe(gc, now),
             Record::Event(event, _) => self.events.observe(event, now),
         };
         if restarted {
-            self.starts_by_trace += 1;
             self.tell_restart(kind);
         }
+        let follows_crash = std::mem::take(&mut self.crashed);
+        self.starts_by_trace += u64::from(restarted || follows_crash);
     }
 
     /// One part saw that the service was started anew; the others have to know.
@@ -90,6 +99,14 @@ impl ServiceState {
         }
         if seen_by != RecordKind::Init {
             self.events.restarted();
+        }
+    }
+
+    /// After a crash nothing is compared with what comes, and what comes is a new process's.
+    fn observe_crash(&mut self, crash: &Crash) {
+        if self.crash.observe(crash) {
+            self.crashed = true;
+            self.tell_restart(RecordKind::Crash);
         }
     }
 
@@ -126,6 +143,7 @@ impl ServiceState {
         if let Some(releases) = self.releases.filter(|_| self.options.trace) {
             let range = [releases.min(), releases.max()].map(|text| Text::Shared(text.into()));
             out.shared(Metric::VersionRange, range.into(), 1);
+            self.crash.collect(&mut out);
         }
         if self.options.expvar {
             self.memstats.collect(self.options.by_size, &mut out);

@@ -38,6 +38,15 @@ const GAP_MAX_PACKETS: u32 = 100_000;
 /// Most trace lines are no longer.
 const LINE_BYTES: usize = 192;
 
+/// Longest line put together from several packets; what is longer is passed on, but not read.
+const TEXT_MAX_BYTES: usize = 64 * 1024;
+
+/// The write that begins the text of a panic, which is the service's and may look like anything.
+const PANIC: &[u8] = b"panic: ";
+
+/// The write that ends it: the header of the first goroutine.
+const GOROUTINE: &[u8] = b"goroutine ";
+
 /// What the grammars know.
 #[derive(Debug, Clone, Copy)]
 pub struct Grammar {
@@ -68,6 +77,10 @@ pub struct Packets {
     foreign: u32,
     mid_line: bool,
     percent_alone: Option<bool>,
+    /// The beginning of a line of the service, or of a crash, that came in an earlier packet.
+    text: Vec<u8>,
+    /// The text of a panic is being printed.
+    in_panic: bool,
 }
 
 /// A trace line that is not whole yet.
@@ -124,6 +137,8 @@ impl Packets {
             foreign: 0,
             mid_line: false,
             percent_alone: None,
+            text: Vec::new(),
+            in_panic: false,
         }
     }
 
@@ -156,6 +171,7 @@ impl Packets {
         text.extend_from_slice(packet);
         let before = self.open.replace(Open { kind, text, pieces: 1 });
         self.foreign = 0;
+        self.in_panic = false;
         // A print statement has more than one piece, and nothing is printed into it.
         let is_over = |open: &Open| open.pieces == 1 || open.is_of_printer(kind);
         let mut lines = [self.outer.take(), before];
@@ -199,22 +215,50 @@ impl Packets {
     /// The service's own packet; whole trace lines in it come from a program between the service
     /// and us that buffers.
     fn service_text(&mut self, packet: &[u8], passed: &mut Vec<u8>, line: &mut impl FnMut(&[u8])) {
+        match packet {
+            PANIC => self.in_panic = true,
+            GOROUTINE => self.in_panic = false,
+            _ => {}
+        }
         let mut rest = packet;
         while !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
             let (piece, later) = rest.split_at(end);
             rest = later;
-            let whole = piece.strip_suffix(b"\n").filter(|_| !self.mid_line);
+            let begins = !self.mid_line;
             self.mid_line = !piece.ends_with(b"\n");
-            let is_trace =
-                whole.is_some_and(|text| starts_like_one(text) && (self.grammar.is_whole)(text));
+            let whole = piece.strip_suffix(b"\n");
+            let is_trace = begins
+                && !self.in_panic
+                && whole.is_some_and(|text| starts_like_one(text) && (self.grammar.is_whole)(text));
             if self.mode == TraceLines::Strip && !is_trace {
                 passed.extend_from_slice(piece);
             }
-            if let Some(text) = whole {
-                line(text);
+            match whole {
+                Some(text) if begins => line(text),
+                Some(text) => {
+                    if self.keep(text) {
+                        line(&self.text);
+                    }
+                    self.text.clear();
+                }
+                None => {
+                    self.keep(piece);
+                }
             }
         }
+    }
+
+    /// Adds to the line that comes in several packets; gives false if it is too long.
+    fn keep(&mut self, piece: &[u8]) -> bool {
+        let fits = self.text.len() + piece.len() <= TEXT_MAX_BYTES;
+        if fits {
+            self.text.extend_from_slice(piece);
+        } else {
+            // Too full for anything, until the line ends.
+            self.text.resize(TEXT_MAX_BYTES + 1, 0);
+        }
+        fits
     }
 
     /// Forgets a line. One piece alone may be the service's, so it is passed on; more pieces that
@@ -231,6 +275,8 @@ impl Packets {
     /// The stream ends. Gives the kinds of trace lines that had to be given up.
     pub fn end(&mut self, passed: &mut Vec<u8>) -> Vec<RecordKind> {
         self.mid_line = false;
+        self.in_panic = false;
+        self.text.clear();
         self.give_up_all(passed)
     }
 
@@ -396,6 +442,27 @@ mod tests {
             run(TraceLines::Strip, &["gc ", "is late\n", "SCHED ", "x\n", "gc "]);
         assert_eq!(passed, "is late\ngc x\nSCHED gc ");
         assert!(traces.is_empty() && whole);
+    }
+
+    #[test]
+    fn the_text_of_a_panic_is_passed_on_whatever_it_imitates() {
+        let line = SCHED.concat();
+        let value = format!("line1\n{line}line3");
+        let packets = ["panic: ", &value, "\n", "\n", "goroutine ", "1", " [", "running", "]:\n"];
+        let (passed, _, _) = run(TraceLines::Strip, &packets);
+        assert_eq!(passed, packets.concat());
+    }
+
+    #[test]
+    fn lines_in_several_packets_are_given_whole() {
+        let mut framer = Packets::new(GRAMMAR, TraceLines::Keep);
+        let (mut passed, mut lines) = (Vec::new(), Vec::new());
+        let long = "x".repeat(TEXT_MAX_BYTES);
+        for packet in ["panic: ", "boom", "\n", "a", &long, &long, "\n", "SCHED ", "8", "b", "c\n"]
+        {
+            framer.push(packet.as_bytes(), &mut passed, |line| lines.push(line.to_vec()));
+        }
+        assert_eq!(lines, [&b"panic: boom"[..], b"bc"]);
     }
 
     #[test]

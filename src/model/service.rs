@@ -20,6 +20,8 @@ pub const RESERVED_LABELS: &[&str] = &[
     "status",
     "p",
     "size",
+    "signal",
+    "what",
     "source",
     "code",
     "namespace",

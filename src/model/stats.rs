@@ -21,11 +21,13 @@ pub enum RecordKind {
     FinalizerQueue,
     /// `GC forced`.
     ForcedGc,
+    /// A crash or a data race.
+    Crash,
 }
 
 impl RecordKind {
     /// All kinds, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sched,
         Self::SchedDetail,
         Self::Gc,
@@ -35,6 +37,7 @@ impl RecordKind {
         Self::GcScan,
         Self::FinalizerQueue,
         Self::ForcedGc,
+        Self::Crash,
     ];
 
     /// The label value, and the `kind` of `parse`'s JSON.
@@ -50,6 +53,7 @@ impl RecordKind {
             Self::GcScan => "gc_scan",
             Self::FinalizerQueue => "finalizer_queue",
             Self::ForcedGc => "forced_gc",
+            Self::Crash => "crash",
         }
     }
 }
@@ -86,13 +90,18 @@ pub enum LostReason {
     Torn,
     /// Its source broke off in the middle: a rotation, the end of a process.
     Cut,
-    /// A block of which a line is missing or damaged.
+    /// A block of which a line is missing or damaged; a crash of which the text is.
     Incomplete,
+    /// Printed by a process that had begun to crash, or the text of its panic imitates it.
+    InCrash,
+    /// It looks like a crash, but not surely: the service may have said so itself.
+    Unconfirmed,
 }
 
 impl LostReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 3] = [Self::Torn, Self::Cut, Self::Incomplete];
+    pub const ALL: [Self; 5] =
+        [Self::Torn, Self::Cut, Self::Incomplete, Self::InCrash, Self::Unconfirmed];
 
     /// The label value.
     #[must_use]
@@ -101,6 +110,8 @@ impl LostReason {
             Self::Torn => "torn",
             Self::Cut => "cut",
             Self::Incomplete => "incomplete",
+            Self::InCrash => "in_crash",
+            Self::Unconfirmed => "unconfirmed",
         }
     }
 }

@@ -4,20 +4,25 @@
 //! grammar answers two questions: "what does this whole line say?" and "can these bytes be the
 //! beginning of such a line?" (for packet-mode pipes). `line` tells the grammars apart,
 //! `reader` joins the lines of a block, `reassemble` puts torn lines together (with `shapes` and
-//! `forms`), `expvar` reads `/debug/vars` with `json`'s help.
+//! `forms`); `crash` reads the lines of a crash (each by `dump`; `race` a data race), and `gate` keeps
+//! traces and crashes apart (`suspect` holds what may be either); `expvar` reads `/debug/vars` with `json`'s help.
 
+pub mod crash;
 pub mod detail;
 pub mod drift;
+pub mod dump;
 pub mod event;
 pub mod expvar;
 pub mod float;
 pub mod forms;
+pub mod gate;
 pub mod gc;
 pub mod init;
 pub mod json;
 pub mod line;
 pub mod pacer;
 pub mod primitive;
+pub mod race;
 pub mod reader;
 pub mod reassemble;
 pub mod release_table;
@@ -27,3 +32,4 @@ pub mod scan;
 pub mod scavenge;
 pub mod sched;
 pub mod shapes;
+pub mod suspect;

@@ -1,7 +1,9 @@
 //! Lines → records: a scheddetail block is many lines, everything else is one.
 
 use super::drift;
+use super::dump;
 use super::forms::Forms;
+use super::gate::Gate;
 use super::line::{self, Line, Verdict};
 use super::reassemble::{Outcome, Reassembler};
 use super::releases::{Releases, Told};
@@ -26,6 +28,7 @@ pub struct Reader<D> {
     /// Goroutines of the last whole block; the runtime's list of them never shrinks.
     last_listed: u64,
     last_uptime_ms: u64,
+    pub(super) gate: Gate,
 }
 
 /// Where in a block the last line stood; the order is fixed: P, M, G.
@@ -64,6 +67,7 @@ impl<D: Dump> Reader<D> {
             open: None,
             last_listed: 0,
             last_uptime_ms: 0,
+            gate: Gate::default(),
         }
     }
 
@@ -73,6 +77,20 @@ impl<D: Dump> Reader<D> {
     /// Gives false for a line that is not the runtime's.
     #[inline]
     pub fn line(
+        &mut self,
+        line: &[u8],
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) -> bool {
+        if (dump::is_candidate(line) || self.gate.is_busy()) && self.crash_line(line, stats, emit) {
+            return false;
+        }
+        self.plain(line, stats, emit)
+    }
+
+    /// A line that has nothing to do with a crash.
+    #[inline]
+    pub(super) fn plain(
         &mut self,
         line: &[u8],
         stats: &mut TraceStats,
@@ -195,6 +213,10 @@ impl<D: Dump> Reader<D> {
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) {
+        if self.gate.drops(&parsed, stats) {
+            return;
+        }
+        self.gate.saw(&parsed);
         if self.releases.note(&parsed, printed) == Told::NoRelease || parsed.unknown_fields() > 0 {
             self.note_unknown_form(parsed.kind(), printed, stats);
         }
@@ -246,7 +268,10 @@ impl<D: Dump> Reader<D> {
     pub fn end(&mut self, stats: &mut TraceStats, emit: &mut impl FnMut(Record<D>)) {
         let lost = self.torn.as_mut().and_then(Reassembler::give_up);
         self.note_lost(lost, stats);
+        // What was held comes before the block that it may end.
+        self.settle(stats, emit);
         self.close(stats, emit);
+        self.settle(stats, emit);
     }
 
     /// What follows comes from another process or another place: forgets what was learned.
@@ -255,6 +280,31 @@ impl<D: Dump> Reader<D> {
         self.last_listed = 0;
         self.last_uptime_ms = 0;
         self.releases.reset();
+        self.gate = Gate::default();
+    }
+
+    /// The process crashed: the block at hand ends with it, and what comes next is another's.
+    pub(super) fn process_ended(
+        &mut self,
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) {
+        self.close(stats, emit);
+        self.last_listed = 0;
+        self.last_uptime_ms = 0;
+        self.releases.reset();
+    }
+
+    /// The block at hand was printed by a process that crashes: forgets it.
+    pub(super) fn take_dying_block(&mut self, stats: &mut TraceStats) -> bool {
+        let dying = self.open.take_if(|open| open.dying).is_some();
+        stats.crash_dumps += u64::from(dying);
+        dying
+    }
+
+    /// Whether lines of the service have begun like this.
+    pub(super) fn knows_beginning(&self, text: &[u8]) -> bool {
+        self.torn.as_ref().is_some_and(|torn| torn.knows(text))
     }
 
     fn note_torn(&mut self, torn: bool) {
@@ -325,6 +375,7 @@ impl<D: Dump> Reader<D> {
         self.note_uptime(open.block.head.summary.uptime_ms);
         if open.dying {
             stats.crash_dumps += 1;
+            self.gate.process_dies();
         } else if open.is_whole(self.last_listed) {
             self.last_listed = open.goroutines;
             stats.records.add(RecordKind::SchedDetail, 1);

@@ -64,6 +64,12 @@ impl Reassembler {
         self.open.is_some()
     }
 
+    /// Whether lines of the service have begun like this.
+    #[must_use]
+    pub fn knows(&self, text: &[u8]) -> bool {
+        self.shapes.knows(text)
+    }
+
     /// A whole trace line was read; gives the kind of one that is thereby lost.
     pub fn trace_line(&mut self, kind: RecordKind) -> Option<RecordKind> {
         // The runtime never begins a line of a kind before the last one of it has ended.

@@ -120,6 +120,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     };
     if let Some(rest) = lines.cut() {
         stats.lines += 1;
+        reader.line_cut();
         total.unfinished += u64::from(is_beginning(&rest));
     }
     reader.end(stats, &mut emit);

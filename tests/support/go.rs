@@ -1,4 +1,4 @@
-//! The test service, built by a given Go release.
+//! The programs of tests/go, built by a given Go release.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,32 +7,56 @@ use std::sync::OnceLock;
 /// The newest release: for tests that do not depend on one.
 pub(crate) const NEWEST: &str = "1.27";
 
-static BUILT: [(&str, OnceLock<PathBuf>); 6] = [
-    ("1.19", OnceLock::new()),
-    ("1.21", OnceLock::new()),
-    ("1.22", OnceLock::new()),
-    ("1.24", OnceLock::new()),
-    ("1.26", OnceLock::new()),
-    ("1.27", OnceLock::new()),
-];
+/// A program of tests/go, built by each release at most once.
+struct Program {
+    name: &'static str,
+    built: [(&'static str, OnceLock<PathBuf>); 6],
+}
+
+impl Program {
+    const fn new(name: &'static str) -> Self {
+        let built = [
+            ("1.19", OnceLock::new()),
+            ("1.21", OnceLock::new()),
+            ("1.22", OnceLock::new()),
+            ("1.24", OnceLock::new()),
+            ("1.26", OnceLock::new()),
+            ("1.27", OnceLock::new()),
+        ];
+        Self { name, built }
+    }
+
+    fn binary(&'static self, version: &str) -> &'static Path {
+        let mut all = self.built.iter();
+        let (_, built) = all.find(|(known, _)| *known == version).expect("a known release");
+        built.get_or_init(|| build(self.name, version))
+    }
+}
+
+static SERVICE: Program = Program::new("service");
+static CRASH: Program = Program::new("crash");
 
 /// The service's binary; built at the first call.
 pub(crate) fn service(version: &str) -> &'static Path {
-    let (_, built) = BUILT.iter().find(|(known, _)| *known == version).expect("a known release");
-    built.get_or_init(|| build(version))
+    SERVICE.binary(version)
 }
 
-fn build(version: &str) -> PathBuf {
+/// The binary of the program that crashes as told.
+pub(crate) fn crash(version: &str) -> &'static Path {
+    CRASH.binary(version)
+}
+
+fn build(name: &str, version: &str) -> PathBuf {
     let cache = cache();
     let goroot = cache.join("go").join(version);
     let go = goroot.join("bin/go");
     assert!(go.exists(), "Go {version} is missing: run tests/toolchains.sh go-{version}");
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("service-{version}"));
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{version}"));
     let output = Command::new(&go)
         .args(["build", "-trimpath", "-o"])
         .arg(&binary)
         .arg(".")
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/service"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go").join(name))
         .env("GOROOT", &goroot)
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=mod")
@@ -42,7 +66,7 @@ fn build(version: &str) -> PathBuf {
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "Go {version} did not build the service:\n{errors}");
+    assert!(output.status.success(), "Go {version} did not build {name}:\n{errors}");
     binary
 }
 

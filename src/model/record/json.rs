@@ -69,6 +69,7 @@ impl<D: Serialize> Serialize for Record<D> {
             Self::Event(event, torn) => {
                 EventJson { kind, event, torn: *torn }.serialize(serializer)
             }
+            Self::Crash(crash) => crash.serialize(serializer),
             Self::SchedDetail(block) => DetailJson {
                 kind,
                 summary: &block.head.summary,

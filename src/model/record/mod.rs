@@ -27,6 +27,7 @@ pub use scan::{GcScan, GreenTea, ScanScope};
 pub use scavenge::{ScavTrace, Scavenge, ScvgHeap, ScvgReleased};
 pub use sched::{Sched, SchedSummary};
 
+use super::crash::Crash;
 use super::stats::RecordKind;
 
 /// A record that stands on one line, or a whole scheddetail block kept as `D`.
@@ -40,6 +41,8 @@ pub enum Record<D> {
     Gc(Gc),
     /// A line of another kind, and whether it had to be put together from pieces.
     Event(Event, bool),
+    /// A crash or a data race.
+    Crash(Box<Crash>),
 }
 
 impl<D> Record<D> {
@@ -51,6 +54,7 @@ impl<D> Record<D> {
             Self::SchedDetail(_) => RecordKind::SchedDetail,
             Self::Gc(_) => RecordKind::Gc,
             Self::Event(event, _) => event.kind(),
+            Self::Crash(_) => RecordKind::Crash,
         }
     }
 }
