@@ -10,6 +10,10 @@ use crate::model::release::ReleaseRange;
 /// After lines that contradict each other, so many have to agree before a range is given again.
 const DOUBT_LINES: u32 = 32;
 
+/// Goroutines looked at in the beginning of a process, all of them, and later.
+const FIRST_GOROUTINES: u32 = 4096;
+const ONE_GOROUTINE_IN: u32 = 16;
+
 /// Most kinds of goroutines (state and wait reason) remembered: more than the runtime has.
 const SEEN_MAX: usize = 256;
 
@@ -32,6 +36,7 @@ pub struct Releases {
     uptime_ms: u64,
     init_at: u64,
     restarted: bool,
+    goroutines: u32,
     /// Kinds of goroutines that are taken into account already.
     seen: Vec<(u32, Box<str>)>,
 }
@@ -46,6 +51,7 @@ impl Default for Releases {
             uptime_ms: 0,
             init_at: 0,
             restarted: false,
+            goroutines: 0,
             seen: Vec::new(),
         }
     }
@@ -67,7 +73,9 @@ impl Releases {
     #[inline]
     pub fn note(&mut self, line: &Line<'_>, printed: &[u8]) -> Told {
         match line {
-            Line::Goroutine(goroutine, _) if self.is_seen(goroutine) => Told::Fits,
+            Line::Goroutine(goroutine, _) if !self.looks_at_this() || self.is_seen(goroutine) => {
+                Told::Fits
+            }
             _ => self.note_new(line, printed),
         }
     }
@@ -77,7 +85,13 @@ impl Releases {
         std::mem::take(&mut self.restarted)
     }
 
-    /// A block may have a million goroutines, of a few kinds; the frequent ones move to the front.
+    /// A service may have a million goroutines: after the first, one in some is looked at.
+    fn looks_at_this(&mut self) -> bool {
+        self.goroutines = self.goroutines.wrapping_add(1);
+        self.goroutines < FIRST_GOROUTINES || self.goroutines.is_multiple_of(ONE_GOROUTINE_IN)
+    }
+
+    /// Goroutines are of a few kinds; the frequent ones move to the front.
     fn is_seen(&mut self, goroutine: &Goroutine<'_>) -> bool {
         let alike = |(status, reason): &(u32, Box<str>)| {
             *status == goroutine.status && **reason == *goroutine.wait_reason
