@@ -142,6 +142,18 @@ fn now_ns() -> u64 {
 #[derive(Debug)]
 pub struct Sink(Arc<Pipeline>);
 
+impl Sink {
+    /// Appends what of the packets is begun and not finished: the trace line at hand.
+    pub fn begun(&self, begun: &mut Vec<u8>) {
+        self.0.lock().packets.begun(begun);
+    }
+
+    /// Goes on with the trace line that another process had begun.
+    pub fn resume(&mut self, begun: &[u8]) {
+        self.0.lock().packets.resume(begun);
+    }
+}
+
 impl TraceSink for Sink {
     fn bytes(&mut self, chunk: &[u8]) {
         let now = self.0.now();

@@ -34,5 +34,6 @@ mod serve;
 mod signals;
 mod sources;
 mod stall;
+mod survival;
 mod tail;
 mod torn;

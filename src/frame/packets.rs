@@ -150,7 +150,30 @@ impl Packets {
         self.mid_line = false;
         self.give_up(passed)
     }
+
+    /// Appends what the next packets would be added to, for [`Packets::resume`]; nothing at the
+    /// beginning of a line.
+    pub fn begun(&self, begun: &mut Vec<u8>) {
+        if self.mid_line || !self.open.is_empty() {
+            let several = if self.pieces > 1 { PIECES } else { 0 };
+            begun.push(several | if self.mid_line { MID_LINE } else { 0 });
+            begun.extend_from_slice(&self.open);
+        }
+    }
+
+    /// Goes on where another one was.
+    pub fn resume(&mut self, begun: &[u8]) {
+        if let Some((flags, open)) = begun.split_first() {
+            self.mid_line = flags & MID_LINE != 0;
+            self.open = open.to_vec();
+            self.pieces = if flags & PIECES == 0 { 1 } else { 2 };
+        }
+    }
 }
+
+/// Bits of the first byte of what [`Packets::begun`] gives.
+const MID_LINE: u8 = 1;
+const PIECES: u8 = 2;
 
 fn starts_like_one(line: &[u8]) -> bool {
     STARTS.iter().any(|start| line.starts_with(start))
@@ -239,6 +262,35 @@ mod tests {
             run(TraceLines::Strip, &["gc ", "is late\n", "SCHED ", "x\n", "gc "]);
         assert_eq!(passed, "is late\ngc x\nSCHED gc ");
         assert!(traces.is_empty() && whole);
+    }
+
+    #[test]
+    fn another_one_goes_on_at_any_packet() {
+        let mut packets = vec!["2026 first\n", "unfinished "];
+        packets.extend(["line\n"].iter().chain(&SCHED[..9]));
+        packets.push("2026 in between\n");
+        packets.extend(&SCHED[9..]);
+        let (expected, traces, _) = run(TraceLines::Strip, &packets);
+        assert_eq!(
+            (expected.as_str(), traces.len()),
+            ("2026 first\nunfinished line\n2026 in between\n", 1)
+        );
+        for death in 0..=packets.len() {
+            let (mut passed, mut found, mut begun) = (Vec::new(), Vec::new(), Vec::new());
+            for life in [&packets[..death], &packets[death..]] {
+                let mut framer = Packets::new(GRAMMAR, TraceLines::Strip);
+                framer.resume(&begun);
+                for packet in life {
+                    framer.push(packet.as_bytes(), &mut passed, |line| {
+                        found.extend((GRAMMAR.is_whole)(line).then(|| line.to_vec()));
+                    });
+                }
+                begun.clear();
+                framer.begun(&mut begun);
+            }
+            assert_eq!(String::from_utf8(passed).unwrap(), expected, "{death}");
+            assert_eq!(found, [traces[0].as_bytes()], "{death}");
+        }
     }
 
     #[test]
