@@ -171,6 +171,20 @@ fn twenty_four_kills_at_a_high_rate() {
     assert!(missing <= DEATHS * HELD_BYTES / LINE_BYTES, "{missing} lines are missing");
 }
 
+#[test]
+fn an_exporter_that_does_not_read_any_more_is_killed() {
+    let mut mortal = Mortal::start(go::NEWEST, RATE);
+    mortal.become_steady();
+    mortal.kill(Signal::STOP);
+    let page = mortal.page();
+    assert_eq!(page.value("go_process_starts_total"), 0.0);
+    mortal.become_steady();
+    let (truth, log) = mortal.stop(0);
+    if read_everything(&page) {
+        assert!(missing(&log, &truth) <= HELD_BYTES / LINE_BYTES);
+    }
+}
+
 /// The numbers in a log that has other things in it too.
 fn numbers_amid_traces(log: &str) -> Vec<u64> {
     let number = |rest: &str| rest.split(',').next().unwrap().parse().unwrap();

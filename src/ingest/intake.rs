@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice, tee};
 use tracing::debug;
 
@@ -24,8 +24,9 @@ const PEEK_BYTES: usize = 64 * 4096;
 /// No look is longer than the pipe it goes to.
 const PEEK_ALL: usize = i32::MAX as usize;
 
-/// A portion: as much of the service's text is taken out and passed on at once.
-const PORTION_BYTES: usize = 4096;
+/// A portion: as much of the service's text is taken out and passed on at once. With a line of
+/// 1 KiB more it is still one write of the spool's, for which there is room or not.
+const PORTION_BYTES: usize = 3072;
 
 /// Takes the packets apart.
 pub trait Unpack {
@@ -87,6 +88,12 @@ impl Intake {
     #[must_use]
     pub const fn stderr(&self) -> &OwnedFd {
         &self.stderr
+    }
+
+    /// Bytes that wait in the pipe.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        ioctl_fionread(&self.stderr).unwrap_or_default()
     }
 
     /// What `carry` holds is known to be begun already.

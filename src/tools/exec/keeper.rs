@@ -41,6 +41,10 @@ const LAST_WAIT: Duration = Duration::from_secs(60);
 /// itself is counted, what we pass on is not. Starting takes some milliseconds.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How often we look whether the exporter still reads. Bytes that wait for so long, neither more
+/// nor less, show that it does not: it hangs or was stopped, and the command waits.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// How long the exporter may go on after the command's end while nothing comes out of the spool:
 /// its own deadline for open connections, and some.
 const END_DEADLINE: Duration = Duration::from_secs(6);
@@ -185,14 +189,15 @@ impl Keeper {
     /// Goes along with one exporter until it ends.
     fn attend(&mut self, control: &Control, pid: Pid) {
         let (mut reads, mut drains) = (false, false);
-        let mut until = Some(Instant::now() + GRACE);
+        let mut until = later(GRACE);
+        let mut waiting = 0;
         let mut moved = self.moved.load(Ordering::Relaxed);
         loop {
             match self.wait(Some(control), drains && !reads, until) {
                 Event::Control => match control.receive() {
                     Ok(Some(Message::Ready)) => {
                         reads = true;
-                        until = until.filter(|_| self.has_ended);
+                        until = until.filter(|_| self.has_ended).or_else(|| later(LOOK_EVERY));
                         // If it cannot hear, its end comes next.
                         let _told = control.go();
                         let _told = self.has_ended.then(|| control.ended());
@@ -205,7 +210,7 @@ impl Keeper {
                 Event::CommandEnded => {
                     self.has_ended = true;
                     let _told = reads.then(|| control.ended());
-                    until = Some(Instant::now() + END_DEADLINE);
+                    until = later(END_DEADLINE);
                 }
                 Event::Stderr => drains = self.take() != Taken::End,
                 Event::Time if self.has_ended => {
@@ -214,7 +219,15 @@ impl Keeper {
                         warn!("the exporter does not end, killing it");
                         let _gone = kill_process(pid, Signal::KILL);
                     }
-                    until = Some(Instant::now() + END_DEADLINE);
+                    until = later(END_DEADLINE);
+                }
+                Event::Time if reads => {
+                    let before = std::mem::replace(&mut waiting, self.intake.waiting());
+                    if waiting > 0 && before == waiting {
+                        warn!("the exporter does not read any more, killing it");
+                        let _gone = kill_process(pid, Signal::KILL);
+                    }
+                    until = later(LOOK_EVERY);
                 }
                 Event::Time => (drains, until) = (true, None),
             }
@@ -285,4 +298,8 @@ impl Keeper {
             }
         }
     }
+}
+
+fn later(wait: Duration) -> Option<Instant> {
+    Instant::now().checked_add(wait)
 }
