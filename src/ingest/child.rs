@@ -34,11 +34,11 @@ pub enum StartError {
     },
 }
 
-/// Starts a command with `godebug` as its GODEBUG; stdin and stdout stay as they are.
+/// Makes the pipe for a child's stderr: its reading end, which does not block, and its writing end.
 ///
 /// # Errors
-/// There is no such command, or it may not be run.
-pub fn start(words: &[OsString], godebug: &OsString) -> Result<(Child, OwnedFd), StartError> {
+/// There are no descriptors left.
+pub fn stderr_pipe() -> Result<(OwnedFd, OwnedFd), StartError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT)
         .map_err(|error| StartError::Pipe(error.into()))?;
     // Only our end: the child's is another open file, and its writes must wait, not fail.
@@ -46,16 +46,17 @@ pub fn start(words: &[OsString], godebug: &OsString) -> Result<(Child, OwnedFd),
     if let Err(error) = fcntl_setpipe_size(&reader, PIPE_BYTES) {
         debug!(%error, "the pipe keeps its usual size");
     }
+    Ok((reader, writer))
+}
+
+/// Starts a command with `godebug` as its GODEBUG; stdin and stdout stay as they are.
+///
+/// # Errors
+/// There is no such command, or it may not be run.
+pub fn start(words: &[OsString], godebug: &OsString, stderr: OwnedFd) -> Result<Child, StartError> {
     let (program, arguments) =
         words.split_first().map_or((OsString::new(), words), |(first, rest)| (first.clone(), rest));
-    let child = Command::new(&program)
-        .args(arguments)
-        .env("GODEBUG", godebug)
-        .stderr(writer)
-        .spawn()
-        .map_err(|source| StartError::Spawn {
-            program: program.to_string_lossy().into_owned(),
-            source,
-        })?;
-    Ok((child, reader))
+    Command::new(&program).args(arguments).env("GODEBUG", godebug).stderr(stderr).spawn().map_err(
+        |source| StartError::Spawn { program: program.to_string_lossy().into_owned(), source },
+    )
 }

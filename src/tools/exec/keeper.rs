@@ -205,7 +205,11 @@ impl Keeper {
                     Ok(Some(Message::Listener(listener))) => self.listener = Some(listener),
                     Ok(Some(Message::Done)) => self.is_done = true,
                     Ok(Some(_)) => {}
-                    Ok(None) | Err(_) => return,
+                    Ok(None) => return,
+                    Err(error) => {
+                        debug!(%error, "cannot hear the exporter");
+                        kill(pid);
+                    }
                 },
                 Event::CommandEnded => {
                     self.has_ended = true;
@@ -217,7 +221,7 @@ impl Keeper {
                     let before = std::mem::replace(&mut moved, self.moved.load(Ordering::Relaxed));
                     if before == moved {
                         warn!("the exporter does not end, killing it");
-                        let _gone = kill_process(pid, Signal::KILL);
+                        kill(pid);
                     }
                     until = later(END_DEADLINE);
                 }
@@ -225,7 +229,7 @@ impl Keeper {
                     let before = std::mem::replace(&mut waiting, self.intake.waiting());
                     if waiting > 0 && before == waiting {
                         warn!("the exporter does not read any more, killing it");
-                        let _gone = kill_process(pid, Signal::KILL);
+                        kill(pid);
                     }
                     until = later(LOOK_EVERY);
                 }
@@ -302,4 +306,10 @@ impl Keeper {
 
 fn later(wait: Duration) -> Option<Instant> {
     Instant::now().checked_add(wait)
+}
+
+/// Its end is seen at the socket.
+fn kill(pid: Pid) {
+    // It may have ended already.
+    let _ended = kill_process(pid, Signal::KILL);
 }

@@ -49,11 +49,16 @@ pub fn run(config: &Config, command: &[OsString], wanted: &str) -> anyhow::Resul
         .context("cannot start logging")?;
     let mover = Mover::start(spool_out.try_clone()?, std::io::stderr())?;
     let forwarder = Forwarder::start().context("cannot take signals")?;
+    // Everything that can be wanting is there before the command starts.
+    let (stderr, stderr_writer) = child::stderr_pipe()?;
     let (ended, ended_writer) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
+    let reaped = Arc::new(Reaped::default());
+    let (spool, moved) = ((spool, spool_out), Arc::clone(mover.moved()));
+    let keeper = Keeper::new(stderr, spool, ended, Arc::clone(&reaped), moved)?;
     let inherited = std::env::var_os("GODEBUG");
     let godebug = godebug::merge(inherited.as_deref(), wanted);
-    let (child, stderr) = match child::start(command, &godebug) {
-        Ok(started) => started,
+    let child = match child::start(command, &godebug, stderr_writer) {
+        Ok(child) => child,
         Err(StartError::Spawn { program, source }) => {
             let code = cannot_start(&program, &source);
             mover.finish();
@@ -64,14 +69,6 @@ pub fn run(config: &Config, command: &[OsString], wanted: &str) -> anyhow::Resul
     let pid = Pid::from_child(&child);
     info!(pid = child.id(), godebug = %godebug.to_string_lossy(), "command started");
     thread("signals", move || forwarder.forward_to(pid))?;
-    let reaped = Arc::new(Reaped::default());
-    let keeper = Keeper::new(
-        stderr,
-        (spool, spool_out),
-        ended,
-        Arc::clone(&reaped),
-        Arc::clone(mover.moved()),
-    )?;
     let keeping = thread("keeper", move || keeper.keep())?;
     let status = wait_for(pid, &reaped);
     drop(ended_writer);
