@@ -79,6 +79,11 @@ impl Pipeline {
         Sink(Arc::clone(self))
     }
 
+    /// The service was started for us, a moment ago.
+    pub fn watched_from_its_start(&self) {
+        self.lock().state.watched_from_its_start();
+    }
+
     /// Takes the body of `/debug/vars`.
     ///
     /// # Errors

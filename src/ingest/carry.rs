@@ -11,8 +11,22 @@ use rustix::io::{pread, pwrite};
 /// with hundreds of Ps may be longer; that one is lost.
 const CARRY_BYTES: usize = 4096;
 
-/// Bytes of the length that stands before them.
-const LENGTH_BYTES: usize = 2;
+/// Two lengths and a hash stand before the rest.
+const HEAD_BYTES: usize = 2 + 2 + 8 + 8;
+
+/// One step of a reader: what was begun before and after it, and which bytes it took between. A
+/// reader that died may have taken them or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Begun and not finished before these bytes.
+    pub before: Vec<u8>,
+    /// The same after them.
+    pub after: Vec<u8>,
+    /// How many they are.
+    pub bytes: u64,
+    /// Their hash, to know them again.
+    pub hash: u64,
+}
 
 /// Memory that belongs to no process: the supervisor hands it to every exporter.
 #[derive(Debug)]
@@ -39,12 +53,16 @@ impl Carry {
         &self.0
     }
 
-    /// Keeps `begun`, in one write.
-    pub fn save(&self, begun: &[u8]) {
-        let length = u16::try_from(begun.len()).unwrap_or(u16::MAX);
-        let mut page = Vec::with_capacity(LENGTH_BYTES + begun.len());
-        page.extend_from_slice(&length.to_le_bytes());
-        page.extend_from_slice(begun);
+    /// Keeps a step, in one write.
+    pub fn save(&self, step: &Step) {
+        let length = |begun: &[u8]| u16::try_from(begun.len()).unwrap_or(u16::MAX).to_le_bytes();
+        let mut page = Vec::with_capacity(HEAD_BYTES + step.before.len() + step.after.len());
+        page.extend_from_slice(&length(&step.before));
+        page.extend_from_slice(&length(&step.after));
+        page.extend_from_slice(&step.bytes.to_le_bytes());
+        page.extend_from_slice(&step.hash.to_le_bytes());
+        page.extend_from_slice(&step.before);
+        page.extend_from_slice(&step.after);
         if page.len() > CARRY_BYTES || pwrite(&self.0, &page, 0).is_err() {
             self.clear();
         }
@@ -56,15 +74,28 @@ impl Carry {
         let _kept = ftruncate(&self.0, 0);
     }
 
-    /// What was kept last; empty if nothing was.
+    /// The step that was kept last; an empty one if there is none.
     #[must_use]
-    pub fn load(&self) -> Vec<u8> {
+    pub fn load(&self) -> Step {
         let mut page = [0; CARRY_BYTES];
         let n = pread(&self.0, &mut page, 0).unwrap_or(0);
-        let kept = page.get(..n).and_then(|kept| kept.split_first_chunk::<LENGTH_BYTES>());
-        let begun = kept.and_then(|(length, rest)| rest.get(..u16::from_le_bytes(*length).into()));
-        begun.unwrap_or_default().to_vec()
+        step(page.get(..n).unwrap_or_default()).unwrap_or_default()
     }
+}
+
+fn step(page: &[u8]) -> Option<Step> {
+    let (before, rest) = page.split_first_chunk()?;
+    let (after, rest) = rest.split_first_chunk()?;
+    let (bytes, rest) = rest.split_first_chunk()?;
+    let (hash, rest) = rest.split_first_chunk()?;
+    let (before, rest) = rest.split_at_checked(u16::from_le_bytes(*before).into())?;
+    let after = rest.get(..u16::from_le_bytes(*after).into())?;
+    Some(Step {
+        before: before.to_vec(),
+        after: after.to_vec(),
+        bytes: u64::from_le_bytes(*bytes),
+        hash: u64::from_le_bytes(*hash),
+    })
 }
 
 #[cfg(test)]
@@ -74,15 +105,17 @@ mod tests {
     #[test]
     fn what_was_kept_last_is_there_for_the_next_one() {
         let carry = Carry::new().unwrap();
-        assert_eq!(carry.load(), b"");
-        carry.save(b"SCHED 8562ms: gomaxprocs=");
-        carry.save(b"gc 5");
+        assert_eq!(carry.load(), Step::default());
+        let long = Step { before: b"SCHED 8562ms: gomaxprocs=".to_vec(), ..Step::default() };
+        carry.save(&long);
+        let step = Step { before: b"gc 5".to_vec(), after: b"gc 51".to_vec(), bytes: 7, hash: 9 };
+        carry.save(&step);
         let next = Carry::of(carry.descriptor().try_clone().unwrap());
-        assert_eq!(next.load(), b"gc 5");
-        carry.save(&[b'x'; CARRY_BYTES]);
-        assert_eq!(next.load(), b"", "what does not fit is lost, not cut");
-        carry.save(b"gc 6");
+        assert_eq!(next.load(), step);
+        carry.save(&Step { after: vec![b'x'; CARRY_BYTES], ..Step::default() });
+        assert_eq!(next.load(), Step::default(), "what does not fit is lost, not cut");
+        carry.save(&long);
         carry.clear();
-        assert_eq!(next.load(), b"");
+        assert_eq!(next.load(), Step::default());
     }
 }

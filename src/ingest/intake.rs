@@ -6,6 +6,7 @@
 //! one portion, and only between two system calls.
 
 use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -14,7 +15,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tracing::debug;
 
 use super::CHUNK_BYTES;
-use super::carry::Carry;
+use super::carry::{Carry, Step};
 use super::spool::Feed;
 
 /// Size of the pipe in which we look at packets, each of which takes a page: fewer looks at 64
@@ -58,8 +59,9 @@ pub struct Intake {
     null: Option<File>,
     buffer: Vec<u8>,
     passed: Vec<u8>,
-    begun_before: Vec<u8>,
-    begun_now: Vec<u8>,
+    /// Of the portion at hand.
+    hash: DefaultHasher,
+    step: Step,
 }
 
 impl Intake {
@@ -79,8 +81,8 @@ impl Intake {
             null,
             buffer: Vec::new(),
             passed: Vec::new(),
-            begun_before: Vec::new(),
-            begun_now: Vec::new(),
+            hash: DefaultHasher::new(),
+            step: Step::default(),
         })
     }
 
@@ -96,9 +98,35 @@ impl Intake {
         ioctl_fionread(&self.stderr).unwrap_or_default()
     }
 
-    /// What `carry` holds is known to be begun already.
-    pub fn resume(&mut self, begun: &[u8]) {
-        self.begun_before = begun.to_vec();
+    /// Goes on where the last reader was; gives what it had begun. It may have died before or
+    /// after it took its last step: the bytes at hand tell.
+    pub fn resume(&mut self, carry: &Carry) -> Vec<u8> {
+        let last = carry.load();
+        let again = last.before != last.after && self.begins_with(&last).unwrap_or(false);
+        let begun = if again { last.before } else { last.after };
+        self.step.before.clone_from(&begun);
+        begun
+    }
+
+    /// Others have read meanwhile: nothing is begun.
+    pub fn forget(&mut self, carry: &Carry) {
+        carry.clear();
+        self.step.before.clear();
+    }
+
+    fn begins_with(&mut self, step: &Step) -> Result<bool, Errno> {
+        let mut left = tee(&self.stderr, &self.peek.1, PEEK_ALL, SpliceFlags::NONBLOCK)?;
+        self.buffer.resize(CHUNK_BYTES, 0);
+        let (mut hash, mut bytes) = (DefaultHasher::new(), 0);
+        while left > 0 {
+            let n = rustix::io::read(&self.peek.0, self.buffer.as_mut_slice())?;
+            left = left.saturating_sub(n);
+            if bytes < step.bytes {
+                hash.write(self.buffer.get(..n).unwrap_or_default());
+                bytes += n as u64;
+            }
+        }
+        Ok(bytes == step.bytes && hash.finish() == step.hash)
     }
 
     /// Takes what is there now and passes it on; `dropped` gets the bytes for which there was no
@@ -124,7 +152,9 @@ impl Intake {
         let mut looked_at = 0;
         while left > 0 {
             let n = rustix::io::read(&self.peek.0, self.buffer.as_mut_slice())?;
-            unpack.packet(self.buffer.get(..n).unwrap_or_default(), &mut self.passed);
+            let packet = self.buffer.get(..n).unwrap_or_default();
+            self.hash.write(packet);
+            unpack.packet(packet, &mut self.passed);
             looked_at += n;
             left = left.saturating_sub(n);
             if left == 0 || self.passed.len() >= PORTION_BYTES {
@@ -146,13 +176,16 @@ impl Intake {
         dropped: &mut u64,
     ) -> Result<(), Errno> {
         let fits = self.passed.is_empty() || feed.has_room();
-        self.begun_now.clear();
-        unpack.begun(&mut self.begun_now);
-        self.discard(looked_at)?;
-        if self.begun_now != self.begun_before {
-            carry.save(&self.begun_now);
-            std::mem::swap(&mut self.begun_now, &mut self.begun_before);
+        let hash = std::mem::take(&mut self.hash);
+        self.step.after.clear();
+        unpack.begun(&mut self.step.after);
+        if self.step.before != self.step.after {
+            self.step.bytes = looked_at as u64;
+            self.step.hash = hash.finish();
+            carry.save(&self.step);
         }
+        self.discard(looked_at)?;
+        std::mem::swap(&mut self.step.before, &mut self.step.after);
         let lost = if fits { feed.push(&self.passed) } else { self.passed.len() };
         *dropped += lost as u64;
         self.passed.clear();

@@ -109,7 +109,7 @@ fn reader(
     config: &Config,
     stations: &Stations,
     before: Before,
-    mut intake: Intake,
+    intake: Intake,
     carry: Carry,
 ) -> anyhow::Result<Reader> {
     let service = config.services.first().zip(stations.services.first());
@@ -117,11 +117,10 @@ fn reader(
     let name = service.identity.service.as_str();
     let telemetry = SourceTelemetry::trace(Arc::clone(&stations.metrics), name, "child");
     telemetry.exec_before(before.restarts, before.unread, before.dropped);
-    let mut sink = pipeline.sink();
-    let begun = carry.load();
-    sink.resume(&begun);
-    intake.resume(&begun);
-    Ok(Reader { unpack: FromPipeline(sink), intake, carry, telemetry })
+    if before.restarts == 0 {
+        pipeline.watched_from_its_start();
+    }
+    Ok(Reader { unpack: FromPipeline(pipeline.sink()), intake, carry, telemetry })
 }
 
 /// A reader lost by a defect would leave the command's stderr unread, so it takes us with it; the
@@ -144,6 +143,7 @@ enum News {
 fn read_to_the_end(reader: Reader, mut feed: Feed, news: &OwnedFd) {
     let Reader { mut unpack, mut intake, carry, telemetry } = reader;
     telemetry.up();
+    unpack.0.resume(&intake.resume(&carry));
     let mut heard = News::Nothing;
     loop {
         let mut dropped = 0;

@@ -271,8 +271,7 @@ impl Keeper {
         let (mut unread, mut dropped) = (Unread::default(), 0);
         let Self { intake, feed, carry, .. } = self;
         // What comes next does not go on where the exporter stopped.
-        carry.clear();
-        intake.resume(&[]);
+        intake.forget(carry);
         let taken = intake.take(&mut unread, feed, carry, &mut dropped);
         self.before.unread += unread.0;
         self.before.dropped += dropped;
