@@ -59,6 +59,9 @@ enum Command {
     /// Its stdin, stdout and terminal are untouched; signals are passed on; its exit status
     /// becomes ours (128+N when signal N ended it).
     Exec(ExecArgs),
+    /// The exporter of an exec: started by it, with its flags.
+    #[command(name = tools::exec::EXPORTER_COMMAND, hide = true)]
+    ExecExporter(ExecArgs),
     /// Read traces from files or stdin, print one JSON object a record.
     ///
     /// Records go to stdout, a summary to stderr. Exits with 1 if a file cannot be read.
@@ -206,7 +209,17 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let config = run_config(args)?;
             if once { tools::once::run(config)? } else { tools::daemon::run(config)? }
         }
-        Command::Exec(args) => return exec(args),
+        Command::Exec(args) => {
+            let config = exec_config(&args)?;
+            return Ok(tools::exec::run(&config, &args.command, &args.godebug)?);
+        }
+        Command::ExecExporter(args) => {
+            let trace_lines = match args.trace_lines {
+                TraceLinesArg::Keep => TraceLines::Keep,
+                TraceLinesArg::Strip => TraceLines::Strip,
+            };
+            tools::exec::exporter::run(exec_config(&args)?, trace_lines)?;
+        }
         Command::Parse { files } => return Ok(tools::parse::run(&files)?),
         Command::Check { file } => {
             let config = read_config(&file)?;
@@ -250,7 +263,7 @@ fn override_with(config: &mut Config, common: &Common) {
     config.log.format = common.log_format.unwrap_or(config.log.format);
 }
 
-fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
+fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {
     let flags = Flags {
         service: args.common.service.clone(),
         child: true,
@@ -266,11 +279,7 @@ fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
     // Our log shares stderr with the command's: in good times it is the command's alone.
     config.log.level = LevelFilter::WARN;
     override_with(&mut config, &args.common);
-    let trace_lines = match args.trace_lines {
-        TraceLinesArg::Keep => TraceLines::Keep,
-        TraceLinesArg::Strip => TraceLines::Strip,
-    };
-    Ok(tools::exec::run(config, &args.command, &args.godebug, trace_lines)?)
+    Ok(config)
 }
 
 fn read_config(file: &std::path::Path) -> Result<Config, Failure> {

@@ -103,6 +103,11 @@ impl Pipeline {
         Sink(Arc::clone(self))
     }
 
+    /// The service was started for us, a moment ago.
+    pub fn watched_from_its_start(&self) {
+        self.lock().state.watched_from_its_start();
+    }
+
     /// Takes the body of `/debug/vars`.
     ///
     /// # Errors
@@ -171,6 +176,18 @@ fn now_ns() -> u64 {
 /// A service's pipeline as ingest sees it.
 #[derive(Debug)]
 pub struct Sink(Arc<Pipeline>);
+
+impl Sink {
+    /// Appends what of the packets is begun and not finished: the trace line at hand.
+    pub fn begun(&self, begun: &mut Vec<u8>) {
+        self.0.lock().packets.begun(begun);
+    }
+
+    /// Goes on with the trace line that another process had begun.
+    pub fn resume(&mut self, begun: &[u8]) {
+        self.0.lock().packets.resume(begun);
+    }
+}
 
 impl TraceSink for Sink {
     fn bytes(&mut self, chunk: &[u8]) {

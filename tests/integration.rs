@@ -37,5 +37,6 @@ mod serve;
 mod signals;
 mod sources;
 mod stall;
+mod survival;
 mod tail;
 mod torn;

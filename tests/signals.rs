@@ -68,7 +68,8 @@ fn as_pid_1_it_reaps_orphans() {
     assert_eq!(exec.process.end("exec").code(), Some(0));
 }
 
-fn unshare(words: &[&str]) -> Command {
+/// A command as PID 1 of its own namespace.
+pub(crate) fn unshare(words: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).args(words);
     command.env_remove("GODEBUG");

@@ -72,6 +72,11 @@ impl ServiceState {
         }
     }
 
+    /// Nothing of the service was before us: every GC pause it had counts.
+    pub fn watched_from_its_start(&mut self) {
+        self.memstats = MemState::new(0);
+    }
+
     /// Takes a record of the trace. `now`: time since any fixed moment.
     pub fn observe(&mut self, record: Record<Tally>, now: Duration) {
         let kind = record.kind();

@@ -98,6 +98,12 @@ enum Fit {
 }
 
 impl Open {
+    /// One that another framer began.
+    fn resumed(text: &[u8], pieces: u32) -> Option<Self> {
+        let (_, kind) = STARTS.iter().find(|(start, _)| text.starts_with(start))?;
+        Some(Self { kind: *kind, text: text.to_vec(), pieces })
+    }
+
     /// Adds a packet if it fits.
     fn take(&mut self, packet: &[u8], grammar: Grammar) -> Fit {
         let before = self.text.len();
@@ -285,6 +291,49 @@ impl Packets {
         let left = [self.outer.take(), self.open.take()];
         left.into_iter().filter_map(|open| self.give_up(open, passed)).collect()
     }
+
+    /// Appends what the next packets would be added to, for [`Packets::resume`]; nothing at the
+    /// beginning of a line.
+    pub fn begun(&self, begun: &mut Vec<u8>) {
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        let several = self.open.as_ref().is_some_and(|open| open.pieces > 1);
+        let flags = bit(self.mid_line, MID_LINE)
+            | bit(several, PIECES)
+            | bit(self.outer.is_some(), OUTER)
+            | bit(self.in_panic, IN_PANIC);
+        if flags == 0 && self.open.is_none() {
+            return;
+        }
+        begun.push(flags);
+        if let Some(outer) = &self.outer {
+            // Shorter than a line's cap, so its length fits.
+            begun.extend_from_slice(&u32::try_from(outer.text.len()).unwrap_or(0).to_le_bytes());
+            begun.extend_from_slice(&outer.text);
+        }
+        if let Some(open) = &self.open {
+            begun.extend_from_slice(&open.text);
+        }
+    }
+
+    /// Goes on where another one was.
+    pub fn resume(&mut self, begun: &[u8]) {
+        let Some((flags, mut rest)) = begun.split_first() else { return };
+        self.mid_line = flags & MID_LINE != 0;
+        self.in_panic = flags & IN_PANIC != 0;
+        if self.mid_line {
+            // The beginning of that line is gone: what is left of it is none.
+            self.text.resize(TEXT_MAX_BYTES + 1, 0);
+        }
+        if flags & OUTER != 0
+            && let Some((length, texts)) = rest.split_first_chunk()
+            && let Ok(length) = usize::try_from(u32::from_le_bytes(*length))
+            && let Some((outer, open)) = texts.split_at_checked(length)
+        {
+            self.outer = Open::resumed(outer, 2);
+            rest = open;
+        }
+        self.open = Open::resumed(rest, if flags & PIECES == 0 { 1 } else { 2 });
+    }
 }
 
 fn take_into(
@@ -304,6 +353,12 @@ fn take_into(
         }
     }
 }
+
+/// Bits of the first byte of what [`Packets::begun`] gives.
+const MID_LINE: u8 = 1;
+const PIECES: u8 = 2;
+const OUTER: u8 = 4;
+const IN_PANIC: u8 = 8;
 
 fn starts_like_one(line: &[u8]) -> bool {
     line.first() == Some(&b'G') || STARTS.iter().any(|(start, _)| line.starts_with(start))
@@ -463,6 +518,35 @@ mod tests {
             framer.push(packet.as_bytes(), &mut passed, |line| lines.push(line.to_vec()));
         }
         assert_eq!(lines, [&b"panic: boom"[..], b"bc"]);
+    }
+
+    #[test]
+    fn another_one_goes_on_at_any_packet() {
+        let mut packets = vec!["2026 first\n", "unfinished "];
+        packets.extend(["line\n"].iter().chain(&SCHED[..9]));
+        packets.push("2026 in between\n");
+        packets.extend(&SCHED[9..]);
+        let (expected, traces, _) = run(TraceLines::Strip, &packets);
+        assert_eq!(
+            (expected.as_str(), traces.len()),
+            ("2026 first\nunfinished line\n2026 in between\n", 1)
+        );
+        for death in 0..=packets.len() {
+            let (mut passed, mut found, mut begun) = (Vec::new(), Vec::new(), Vec::new());
+            for life in [&packets[..death], &packets[death..]] {
+                let mut framer = Packets::new(GRAMMAR, TraceLines::Strip);
+                framer.resume(&begun);
+                for packet in life {
+                    framer.push(packet.as_bytes(), &mut passed, |line| {
+                        found.extend((GRAMMAR.is_whole)(line).then(|| line.to_vec()));
+                    });
+                }
+                begun.clear();
+                framer.begun(&mut begun);
+            }
+            assert_eq!(String::from_utf8(passed).unwrap(), expected, "{death}");
+            assert_eq!(found, [traces[0].as_bytes()], "{death}");
+        }
     }
 
     #[test]

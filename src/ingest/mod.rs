@@ -1,11 +1,13 @@
 //! Station 1: bytes in. Each source reads on its own; one that fails waits and tries again, and
 //! the others never notice.
 
+pub mod carry;
 pub mod child;
 pub mod command;
 pub mod fifo;
-pub mod relay;
+pub mod intake;
 pub mod scrape;
+pub mod spool;
 pub mod stdin;
 pub mod tail;
 

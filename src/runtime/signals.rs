@@ -1,6 +1,8 @@
 //! Signals: for ourselves, and forwarded to a child.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::signal::{
@@ -24,6 +26,18 @@ pub async fn asked_to_stop() -> io::Result<()> {
         _ = int.recv() => "SIGINT",
     };
     info!(signal = name, "stopping");
+    Ok(())
+}
+
+/// Takes every signal that would end us, for ever: who waits for a child to end must not end before.
+///
+/// # Errors
+/// Signals cannot be taken.
+pub fn outlive() -> io::Result<()> {
+    let nobody_looks = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM] {
+        signal_hook::flag::register(signal, Arc::clone(&nobody_looks))?;
+    }
     Ok(())
 }
 

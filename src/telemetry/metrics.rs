@@ -44,6 +44,8 @@ pub struct Metrics {
     pub lag: IntGaugeVec,
     pub rotations: IntCounterVec,
     pub stderr_dropped: IntCounterVec,
+    pub exec_restarts: IntCounterVec,
+    pub exec_unread: IntCounterVec,
     pub scrape_success: IntGaugeVec,
     pub scrape_duration: GaugeVec,
     pub scrape_last_success: GaugeVec,
@@ -149,6 +151,16 @@ impl Metrics {
             stderr_dropped: counters(
                 "stderr_dropped_bytes_total",
                 "Bytes of the service's stderr not passed on, because whoever reads ours stood still.",
+                &["service"],
+            )?,
+            exec_restarts: counters(
+                "exec_restarts_total",
+                "Times that the exporter process was started again while the command went on.",
+                &["service"],
+            )?,
+            exec_unread: counters(
+                "exec_unread_bytes_total",
+                "Bytes of the service's stderr passed on unread, trace lines and all, while there was no exporter process.",
                 &["service"],
             )?,
             scrape_success: gauges(

@@ -199,6 +199,8 @@ impl SourceTelemetry {
         }
         if source == "child" {
             metrics.stderr_dropped.with_label_values(&[service]);
+            metrics.exec_restarts.with_label_values(&[service]);
+            metrics.exec_unread.with_label_values(&[service]);
         }
         Self::new(metrics, service, source)
     }
@@ -280,6 +282,15 @@ impl SourceTelemetry {
         if !self.told.swap(true, Ordering::Relaxed) {
             warn!(service = %self.service, "the reader of our stderr stands still; dropping the service's log so that the service does not stop");
         }
+    }
+
+    /// What happened to the child's stderr before this process began: how often the exporter was
+    /// started again, and the bytes that were passed on unread or dropped meanwhile.
+    pub fn exec_before(&self, restarts: u64, unread: u64, dropped: u64) {
+        let service = [&*self.service];
+        self.metrics.exec_restarts.with_label_values(&service).inc_by(restarts);
+        self.metrics.exec_unread.with_label_values(&service).inc_by(unread);
+        self.metrics.stderr_dropped.with_label_values(&service).inc_by(dropped);
     }
 
     /// An endpoint was read.

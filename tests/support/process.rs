@@ -32,10 +32,12 @@ impl Drop for Process {
     }
 }
 
-fn children(pid: u32) -> Vec<Pid> {
-    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let list = list.unwrap_or_default();
-    list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+/// Its children at this moment, whichever of its threads started them.
+pub(crate) fn children(pid: u32) -> Vec<Pid> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.flat_map(|thread| std::fs::read_to_string(thread.path().join("children")));
+    let pids = |list: String| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>();
+    lists.flat_map(pids).filter_map(Pid::from_raw).collect()
 }
 
 /// A figure of /proc/PID/status, in KiB.
@@ -43,4 +45,29 @@ pub(crate) fn status_kib(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
     line.trim_matches([':', '\t', ' ']).trim_end_matches(" kB").trim().parse().unwrap()
+}
+
+/// The exporter proper of an `exec`: the second process, which may die.
+pub(crate) fn exporter_of(exec: u32) -> Option<Pid> {
+    let command = |pid: &Pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let is_exporter =
+        |pid: &Pid| command(pid).split(|byte| *byte == 0).nth(1) == Some(b"exec-exporter");
+    children(exec).into_iter().find(is_exporter)
+}
+
+/// A process that is not our child; killed when dropped.
+pub(crate) struct Stranger(pub(crate) Pid);
+
+impl Stranger {
+    pub(crate) fn runs(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        // A zombie has ended.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ended = kill_process(self.0, Signal::KILL);
+    }
 }
