@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "tests fail by panicking"
 )]
 
@@ -36,3 +37,4 @@ mod sources;
 mod stall;
 mod tail;
 mod torn;
+mod torn_recorded;
