@@ -13,12 +13,14 @@ use crate::aggregate::service::{Options, ServiceState};
 use crate::aggregate::tally::Tally;
 use crate::config::{LINE_MAX_BYTES, Service, Trace, TraceSource};
 use crate::export::text;
+use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
 use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
+use crate::model::wrapping::Wrapping;
 use crate::parse::expvar::{self, ExpvarError};
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
@@ -41,9 +43,12 @@ pub struct Pipeline {
 
 #[derive(Debug)]
 struct Inner {
+    unwrap: Unwrap,
     lines: Lines,
     packets: Packets,
     reader: Reader<Tally>,
+    /// A container's stdout, which its log file has too: a trace is there with `2>&1` or a terminal.
+    stdout: (Lines, Reader<Tally>),
     state: ServiceState,
     stats: TraceStats,
 }
@@ -62,10 +67,16 @@ impl Pipeline {
         let watching_since_ns = if recorded { 0 } else { now_ns() };
         let max_line = service.trace.as_ref().map_or(LINE_MAX_BYTES, |trace| trace.max_line_bytes);
         let by_packets = matches!(service.trace, Some(Trace { source: TraceSource::Child, .. }));
+        let wrapping = match &service.trace {
+            Some(Trace { source: TraceSource::File { .. }, wrapping, .. }) => *wrapping,
+            _ => Wrapping::Plain,
+        };
         let inner = Inner {
+            unwrap: Unwrap::new(wrapping),
             lines: Lines::new(max_line),
             packets: Packets::new(GRAMMAR, trace_lines),
             reader: if by_packets { Reader::of_packets() } else { Reader::of_stream() },
+            stdout: (Lines::new(max_line), Reader::of_stream()),
             state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
             stats: TraceStats::default(),
         };
@@ -132,6 +143,29 @@ impl Pipeline {
     }
 }
 
+impl Inner {
+    /// Takes what `unwrap` gives of a file, each of a container's streams by itself.
+    fn unwrapped(
+        &mut self,
+        now: Duration,
+        unwrap: impl FnOnce(&mut Unwrap, &mut dyn FnMut(Stream, &[u8])) -> u64,
+    ) {
+        let Self { unwrap: framer, lines, reader, stdout, state, stats, .. } = self;
+        let malformed = unwrap(framer, &mut |stream, text| {
+            let (lines, reader) = match stream {
+                Stream::Stderr => (&mut *lines, &mut *reader),
+                Stream::Stdout => (&mut stdout.0, &mut stdout.1),
+            };
+            let counted = lines.push(text, |line| {
+                reader.line(line, stats, &mut |record| state.observe(record, now));
+            });
+            stats.lines += counted.lines;
+            stats.lines_too_long += counted.too_long;
+        });
+        self.stats.entries_malformed += malformed;
+    }
+}
+
 /// Nanoseconds since 1970.
 fn now_ns() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -146,13 +180,8 @@ impl TraceSink for Sink {
     fn bytes(&mut self, chunk: &[u8]) {
         let now = self.0.now();
         let inner = &mut *self.0.lock();
-        let Inner { lines, reader, state, stats, .. } = inner;
-        stats.bytes += chunk.len() as u64;
-        let counted = lines.push(chunk, |line| {
-            reader.line(line, stats, &mut |record| state.observe(record, now));
-        });
-        stats.lines += counted.lines;
-        stats.lines_too_long += counted.too_long;
+        inner.stats.bytes += chunk.len() as u64;
+        inner.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
     }
 
     fn file_bytes(&mut self, chunk: &[u8], _end: Position) {
@@ -179,17 +208,26 @@ impl TraceSink for Sink {
     }
 
     fn break_line(&mut self) {
-        let Inner { lines, stats, .. } = &mut *self.0.lock();
+        let now = self.0.now();
+        let inner = &mut *self.0.lock();
+        inner.unwrapped(now, |unwrap, text| {
+            unwrap.cut(text);
+            0
+        });
+        let Inner { lines, stats, stdout, .. } = inner;
+        stats.note_lost(stdout.0.cut().as_deref().and_then(kind_of_cut), LostReason::Cut);
         stats.note_lost(lines.cut().as_deref().and_then(kind_of_cut), LostReason::Cut);
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {
         self.break_line();
         let now = self.0.now();
-        let Inner { packets, reader, state, stats, .. } = &mut *self.0.lock();
+        let Inner { packets, reader, stdout, state, stats, .. } = &mut *self.0.lock();
         stats.note_lost(packets.end(passed), LostReason::Cut);
-        reader.end(stats, &mut |record| state.observe(record, now));
-        reader.reset();
+        for reader in [reader, &mut stdout.1] {
+            reader.end(stats, &mut |record| state.observe(record, now));
+            reader.reset();
+        }
     }
 }
 

@@ -8,9 +8,11 @@ use std::io::Read;
 use std::path::Path;
 
 use godebug_exporter::aggregate::tally::Tally;
+use godebug_exporter::frame::cri::{Stream, Unwrap};
 use godebug_exporter::frame::lines::Lines;
 use godebug_exporter::model::record::Record;
 use godebug_exporter::model::stats::TraceStats;
+use godebug_exporter::model::wrapping::Wrapping;
 use godebug_exporter::parse::reader::Reader;
 
 type Records = Vec<Record<Tally>>;
@@ -222,6 +224,69 @@ const LEAST_PERCENT: [(&str, u64); 11] = [
     ("imitation", 50),
     ("long", 50),
 ];
+
+/// As containerd writes what it reads from the service's pipe: each line an entry, pieces of at
+/// most 16 KiB (its reader's buffer) of longer ones, and a time before each.
+fn as_containerd(stream: &[u8]) -> Vec<u8> {
+    const BUFFER: usize = 16 * 1024;
+    let mut file = Vec::new();
+    for (n, line) in stream.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let pieces = text.chunks(BUFFER).count().max(1);
+        for at in 0..pieces {
+            let piece = text.chunks(BUFFER).nth(at).unwrap_or_default();
+            let tag = if at + 1 < pieces { 'P' } else { 'F' };
+            let head = format!("2026-11-21T10:00:00.{n:09}Z stderr {tag} ");
+            file.extend_from_slice(head.as_bytes());
+            file.extend_from_slice(piece);
+            file.push(b'\n');
+        }
+        if n % 5 == 0 {
+            file.extend_from_slice(
+                b"2026-11-21T10:00:01.5Z stdout P the other stream, unfinished \n",
+            );
+        }
+    }
+    file
+}
+
+/// As Docker's json-file driver does.
+fn as_docker(stream: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for line in stream.split_inclusive(|byte| *byte == b'\n') {
+        for piece in line.chunks(16 * 1024) {
+            let log = serde_json::to_string(std::str::from_utf8(piece).unwrap()).unwrap();
+            let time = "2026-11-21T10:00:00.123456789Z";
+            let entry = format!("{{\"log\":{log},\"stream\":\"stderr\",\"time\":\"{time}\"}}\n");
+            file.extend_from_slice(entry.as_bytes());
+        }
+    }
+    file
+}
+
+#[test]
+fn from_a_containers_log_file_the_same_records_come_back() {
+    let unwrapped = |file: &[u8]| {
+        let (mut framer, mut text, mut malformed) = (Unwrap::new(Wrapping::Auto), Vec::new(), 0);
+        for chunk in file.chunks(4099) {
+            malformed += framer.push(chunk, |stream, piece| {
+                text.extend_from_slice(if stream == Stream::Stderr { piece } else { b"" });
+            });
+        }
+        assert_eq!(malformed, 0);
+        text
+    };
+    let mut entries = 0;
+    for cell in cells("1.27").iter().step_by(3) {
+        // The last line has no end in the recording; a container's log ends it.
+        let mut stream = cell.stream();
+        stream.truncate(stream.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
+        assert!(unwrapped(&as_containerd(&stream)) == stream, "{}: containerd", cell.head);
+        assert!(unwrapped(&as_docker(&stream)) == stream, "{}: Docker", cell.head);
+        entries += stream.iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert!(entries > 10_000, "{entries}");
+}
 
 #[test]
 fn what_real_loggers_tore_is_put_together_and_no_value_is_wrong() {

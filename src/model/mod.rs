@@ -10,3 +10,4 @@ pub mod sink;
 pub mod snapshot;
 pub mod stats;
 pub mod variable;
+pub mod wrapping;

@@ -9,10 +9,12 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::config::LINE_MAX_BYTES;
+use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::ingest::CHUNK_BYTES;
 use crate::model::record::{Dump, Goroutine, Record, Thread};
-use crate::model::stats::{RecordKind, TraceStats};
+use crate::model::stats::{LostReason, RecordKind, TraceStats};
+use crate::model::wrapping::Wrapping;
 use crate::parse::line::is_beginning;
 use crate::parse::reader::Reader;
 
@@ -91,7 +93,10 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     } else {
         Box::new(File::open(file).map_err(Stop::Read)?)
     };
-    let (mut lines, mut reader) = (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());
+    // A container's log file has two streams.
+    let side = || (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());
+    let (mut stderr, mut stdout) = (side(), side());
+    let mut unwrap = Unwrap::new(Wrapping::Auto);
     let stats = &mut total.stats;
     let mut written = Ok(());
     let mut emit = |record: Record<Everything>| {
@@ -107,21 +112,35 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
             Ok(0) => break Ok(()),
             Ok(n) => {
                 stats.bytes += n as u64;
-                let counted = lines.push(buffer.get(..n).unwrap_or_default(), |line| {
-                    reader.line(line, stats, &mut emit);
+                let chunk = buffer.get(..n).unwrap_or_default();
+                let malformed = unwrap.push(chunk, |stream, text| {
+                    let (lines, reader) = match stream {
+                        Stream::Stderr => &mut stderr,
+                        Stream::Stdout => &mut stdout,
+                    };
+                    let counted = lines.push(text, |line| {
+                        reader.line(line, stats, &mut emit);
+                    });
+                    stats.lines += counted.lines;
+                    stats.lines_too_long += counted.too_long;
                 });
-                stats.lines += counted.lines;
-                stats.lines_too_long += counted.too_long;
+                stats.entries_malformed += malformed;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => break Err(Stop::Read(error)),
         }
     };
-    if let Some(rest) = lines.cut() {
-        stats.lines += 1;
-        total.unfinished += u64::from(is_beginning(&rest));
+    // What has no end is plain, so on the one stream there is.
+    unwrap.cut(|_stderr, text| {
+        stderr.0.push(text, |_| {});
+    });
+    for (lines, reader) in [&mut stderr, &mut stdout] {
+        if let Some(rest) = lines.cut() {
+            stats.lines += 1;
+            total.unfinished += u64::from(is_beginning(&rest));
+        }
+        reader.end(stats, &mut emit);
     }
-    reader.end(stats, &mut emit);
     written.map_err(Stop::Write)?;
     result
 }
@@ -140,17 +159,19 @@ impl Total {
         tell(format_args!("{} lines, {} bytes", stats.lines, stats.bytes));
         for kind in RecordKind::ALL {
             tell(format_args!(
-                "{}: {} records, {} recovered, {} malformed, {} lost, {} unknown fields",
+                "{}: {} records, {} recovered, {} malformed, {} lost{}, {} unknown fields",
                 kind.as_str(),
                 stats.records.get(kind),
                 stats.recovered.get(kind),
                 stats.malformed.get(kind),
                 stats.lost.get(kind),
+                reasons(stats, kind),
                 stats.unknown_fields.get(kind),
             ));
         }
         for (what, n) in [
             ("lines too long", stats.lines_too_long),
+            ("lines that are no entries of a container's log", stats.entries_malformed),
             ("scheduler dumps of a crash, not samples", stats.crash_dumps),
             ("trace lines cut by the end of a file", self.unfinished),
         ] {
@@ -159,6 +180,14 @@ impl Total {
             }
         }
     }
+}
+
+/// ` (2 torn, 1 cut)`, or nothing.
+fn reasons(stats: &TraceStats, kind: RecordKind) -> String {
+    let known = LostReason::ALL.map(|reason| (stats.lost.by(reason).get(kind), reason.as_str()));
+    let some: Vec<String> =
+        known.iter().filter(|(n, _)| *n > 0).map(|(n, reason)| format!("{n} {reason}")).collect();
+    if some.is_empty() { String::new() } else { format!(" ({})", some.join(", ")) }
 }
 
 fn tell(text: std::fmt::Arguments<'_>) {
