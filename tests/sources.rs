@@ -46,7 +46,7 @@ fn a_pods_log_file_is_known_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("0.log");
     let entry = |line: &str| format!("2026-11-21T10:00:00.123456789Z stderr F {line}\n");
-    append(&path, &RECORDED.lines().map(entry).collect::<String>());
+    append(&path, RECORDED.lines().map(entry).collect::<String>());
     let flags = ["--service", "s", "--file", path.to_str().unwrap()];
     let output = output(&[&["run", "--once"], &flags[..]].concat());
     let page = Page::read(&String::from_utf8(output.stdout).unwrap());

@@ -10,9 +10,11 @@ use std::path::Path;
 use godebug_exporter::aggregate::tally::Tally;
 use godebug_exporter::frame::cri::{Stream, Unwrap};
 use godebug_exporter::frame::lines::Lines;
+use godebug_exporter::frame::packets::{Grammar, Packets, TraceLines};
 use godebug_exporter::model::record::Record;
 use godebug_exporter::model::stats::TraceStats;
 use godebug_exporter::model::wrapping::Wrapping;
+use godebug_exporter::parse::line::{self, Verdict, is_beginning};
 use godebug_exporter::parse::reader::Reader;
 
 type Records = Vec<Record<Tally>>;
@@ -224,6 +226,44 @@ const LEAST_PERCENT: [(&str, u64); 11] = [
     ("imitation", 50),
     ("long", 50),
 ];
+
+#[test]
+fn by_packets_every_record_is_read_and_the_log_passes_whole() {
+    const GRAMMAR: Grammar =
+        Grammar { is_beginning, is_whole: |text| matches!(line::read(text), Verdict::Trace(_)) };
+    let mut torn = 0;
+    for release in ["1.19", "1.24", "1.27"] {
+        for cell in cells(release) {
+            let expected = truth(&cell);
+            torn += expected.iter().filter(|(_, torn)| *torn).count();
+            let (mut packets, mut stats) =
+                (Packets::new(GRAMMAR, TraceLines::Strip), TraceStats::default());
+            let (mut reader, mut records) = (Reader::<Tally>::of_packets(), Vec::new());
+            let (mut passed, mut log) = (Vec::new(), Vec::new());
+            for write in &cell.writes {
+                let (Write::Trace(bytes) | Write::Log(bytes)) = write else { continue };
+                if matches!(write, Write::Log(_)) {
+                    log.extend_from_slice(bytes);
+                }
+                let lost = packets.push(bytes, &mut passed, |line| {
+                    reader.line(line, &mut stats, &mut |record| records.push(record));
+                });
+                assert_eq!(lost, None, "{}", cell.head);
+            }
+            reader.end(&mut stats, &mut |record| records.push(record));
+            let expected: Records = expected.into_iter().map(|(record, _)| record).collect();
+            assert!(
+                records == expected,
+                "{}: {} of {} records",
+                cell.head,
+                records.len(),
+                expected.len()
+            );
+            assert!(passed == log, "{}: the log is not whole", cell.head);
+        }
+    }
+    assert!(torn > 3000, "{torn}");
+}
 
 /// As containerd writes what it reads from the service's pipe: each line an entry, pieces of at
 /// most 16 KiB (its reader's buffer) of longer ones, and a time before each.

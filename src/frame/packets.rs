@@ -9,6 +9,9 @@ use crate::model::stats::RecordKind;
 /// What a trace line begins with, each the first write of its line (src/runtime/proc.go, mgc.go).
 const STARTS: [&[u8]; 5] = [b"SCHED ", b"gc ", b"  P", b"  M", b"  G"];
 
+/// A longer write comes as several packets (Linux: a page each).
+const PACKET_MAX_BYTES: usize = 4096;
+
 /// A trace line open for so many packets of the service was none: the widest gap seen in a real
 /// one was 3,278 packets.
 const GAP_MAX_PACKETS: u32 = 100_000;
@@ -39,14 +42,28 @@ pub struct Packets {
     open: Vec<u8>,
     pieces: u32,
     foreign: u32,
+    /// The trace line that stands around the open one, and its pieces: the runtime prints a SCHED
+    /// line in several statements, and a gc line as one.
+    outer: Option<(Vec<u8>, u32)>,
     mid_line: bool,
+    /// The service's line at hand is longer than a packet: what follows may be anybody's.
+    cut: bool,
 }
 
 impl Packets {
     /// At the beginning of a stream.
     #[must_use]
     pub fn new(grammar: Grammar, mode: TraceLines) -> Self {
-        Self { grammar, mode, open: Vec::new(), pieces: 0, foreign: 0, mid_line: false }
+        Self {
+            grammar,
+            mode,
+            open: Vec::new(),
+            pieces: 0,
+            foreign: 0,
+            outer: None,
+            mid_line: false,
+            cut: false,
+        }
     }
 
     /// Takes one packet. What goes to the service's reader is appended to `passed`; `line` gets
@@ -61,8 +78,14 @@ impl Packets {
         if self.mode == TraceLines::Keep {
             passed.extend_from_slice(packet);
         }
-        if STARTS.contains(&packet) && !self.mid_line {
-            let given_up = self.give_up(passed);
+        if STARTS.contains(&packet) && (!self.mid_line || self.cut) {
+            let given_up = if self.surrounds(packet) {
+                self.outer = Some((std::mem::take(&mut self.open), self.pieces));
+                None
+            } else {
+                let inner = self.give_up(passed);
+                self.give_up(passed).or(inner)
+            };
             self.open.extend_from_slice(packet);
             self.pieces = 1;
             return given_up;
@@ -75,6 +98,12 @@ impl Packets {
         if self.foreign > GAP_MAX_PACKETS { self.give_up(passed) } else { None }
     }
 
+    /// Whether the line that `start` begins stands between two statements of the open one.
+    fn surrounds(&self, start: &[u8]) -> bool {
+        let open = self.pieces > 1 && matches!(self.open.first(), Some(b'S' | b' '));
+        open && self.outer.is_none() && start == b"gc "
+    }
+
     /// Adds a packet to the open line if it fits there.
     fn take(&mut self, packet: &[u8], line: &mut impl FnMut(&[u8])) -> bool {
         let before = self.open.len();
@@ -84,6 +113,10 @@ impl Packets {
             return false;
         }
         let (text, ends) = packet.strip_suffix(b"\n").map_or((packet, false), |text| (text, true));
+        // The runtime writes a value apart from its name, so this is the service's: " free=9\n".
+        if ends && memchr::memchr(b'=', text).is_some() {
+            return false;
+        }
         self.open.extend_from_slice(text);
         let fits = if ends {
             (self.grammar.is_whole)(&self.open)
@@ -103,8 +136,7 @@ impl Packets {
     }
 
     fn close(&mut self) {
-        self.open.clear();
-        self.pieces = 0;
+        (self.open, self.pieces) = self.outer.take().unwrap_or_default();
         self.foreign = 0;
     }
 
@@ -118,6 +150,7 @@ impl Packets {
             rest = later;
             let whole = piece.strip_suffix(b"\n").filter(|_| !self.mid_line);
             self.mid_line = !piece.ends_with(b"\n");
+            self.cut = self.mid_line && packet.len() >= PACKET_MAX_BYTES;
             let is_trace =
                 whole.is_some_and(|text| starts_like_one(text) && (self.grammar.is_whole)(text));
             if self.mode == TraceLines::Strip && !is_trace {
@@ -148,7 +181,8 @@ impl Packets {
     /// The stream ends. Gives the kind of a trace line that had to be given up.
     pub fn end(&mut self, passed: &mut Vec<u8>) -> Option<RecordKind> {
         self.mid_line = false;
-        self.give_up(passed)
+        let inner = self.give_up(passed);
+        self.give_up(passed).or(inner)
     }
 }
 
@@ -223,6 +257,27 @@ mod tests {
             );
             assert_eq!(run(TraceLines::Keep, &packets).0, packets.concat());
         }
+    }
+
+    #[test]
+    fn a_gc_line_between_two_statements_of_a_sched_line_tears_nothing() {
+        let gc: Vec<&str> = "gc |5| @|0.071|s |0|%: |0.018|+|0.46|+|0.071| ms clock, |0.14|+|0|/|0.38|/|0.14|+|0.56| ms cpu, |29|->|29|->|29| MB, |30| MB goal, |8| P|\n".split('|').collect();
+        let mut packets = SCHED[..15].to_vec();
+        packets.extend(&gc);
+        packets.extend(&SCHED[15..]);
+        let (passed, traces, whole) = run(TraceLines::Strip, &packets);
+        assert_eq!((passed.as_str(), whole), ("", true));
+        assert_eq!(traces, [gc.concat().trim_end(), SCHED.concat().trim_end()]);
+    }
+
+    #[test]
+    fn a_line_longer_than_a_packet_may_be_cut_by_a_trace_line() {
+        let (first, second) = ("x".repeat(PACKET_MAX_BYTES), "the rest\n");
+        let mut packets = vec![first.as_str()];
+        packets.extend(SCHED);
+        packets.push(second);
+        let (passed, traces, whole) = run(TraceLines::Strip, &packets);
+        assert_eq!((passed, traces.len(), whole), (first + second, 1, true));
     }
 
     #[test]

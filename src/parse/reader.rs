@@ -128,9 +128,12 @@ impl<D: Dump> Reader<D> {
                 }
                 if let Some(kind) = malformed {
                     stats.malformed.add(kind, 1);
-                    self.note_malformed(kind);
-                } else {
-                    self.note_damage(line);
+                }
+                // Packets keep the runtime's lines whole: there it is the service's own.
+                match malformed {
+                    Some(kind) if self.torn.is_some() => self.note_malformed(kind),
+                    None if self.torn.is_some() => self.note_damage(line),
+                    _ => {}
                 }
                 malformed.is_some()
             }

@@ -19,20 +19,25 @@ static BUILT: [(&str, OnceLock<PathBuf>); 6] = [
 /// The service's binary; built at the first call.
 pub(crate) fn service(version: &str) -> &'static Path {
     let (_, built) = BUILT.iter().find(|(known, _)| *known == version).expect("a known release");
-    built.get_or_init(|| build(version))
+    built.get_or_init(|| build("service", version))
 }
 
-fn build(version: &str) -> PathBuf {
+/// The program of tests/go/torn, which logs as fast as it can.
+pub(crate) fn chatter(version: &str) -> PathBuf {
+    build("torn", version)
+}
+
+fn build(program: &str, version: &str) -> PathBuf {
     let cache = cache();
     let goroot = cache.join("go").join(version);
     let go = goroot.join("bin/go");
     assert!(go.exists(), "Go {version} is missing: run tests/toolchains.sh go-{version}");
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("service-{version}"));
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}-{version}"));
     let output = Command::new(&go)
         .args(["build", "-trimpath", "-o"])
         .arg(&binary)
         .arg(".")
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/service"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go").join(program))
         .env("GOROOT", &goroot)
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=mod")
@@ -42,7 +47,7 @@ fn build(version: &str) -> PathBuf {
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "Go {version} did not build the service:\n{errors}");
+    assert!(output.status.success(), "Go {version} did not build {program}:\n{errors}");
     binary
 }
 
