@@ -13,12 +13,14 @@ use crate::aggregate::service::{Options, ServiceState};
 use crate::aggregate::tally::Tally;
 use crate::config::{LINE_MAX_BYTES, Service, Trace, TraceSource};
 use crate::export::text;
+use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
 use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, TraceStats};
+use crate::model::wrapping::Wrapping;
 use crate::parse::expvar::{self, ExpvarError};
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
@@ -45,28 +47,34 @@ pub struct Pipeline {
 
 #[derive(Debug)]
 struct Inner {
+    unwrap: Unwrap,
     lines: Lines,
     packets: Packets,
     reader: Reader<Tally>,
+    /// A container's stdout, which its log file has too: a trace is there with `2>&1` or a terminal.
+    stdout: (Lines, Reader<Tally>),
     state: ServiceState,
     stats: TraceStats,
-    /// Since when a crash has stood at the same line: how far it had come, and the moment.
-    crash: Option<(u64, Duration)>,
+    /// Since when a crash has stood at the same line, on stderr and on stdout: how far it had come,
+    /// and the moment.
+    crash: [Option<(u64, Duration)>; 2],
 }
 
 impl Inner {
     /// A crash of which nothing more came for a while is at its end.
     fn look_at_crash(&mut self, now: Duration) {
-        let Self { reader, state, stats, crash, .. } = self;
-        let progress = reader.crash_progress();
-        match (progress, *crash) {
-            (Some(progress), Some((before, since))) if progress == before => {
-                if now.saturating_sub(since) >= CRASH_QUIET {
-                    *crash = None;
-                    reader.settle(stats, &mut |record| state.observe(record, now));
+        let Self { reader, stdout, state, stats, crash, .. } = self;
+        for (reader, crash) in [reader, &mut stdout.1].into_iter().zip(crash) {
+            let progress = reader.crash_progress();
+            match (progress, *crash) {
+                (Some(progress), Some((before, since))) if progress == before => {
+                    if now.saturating_sub(since) >= CRASH_QUIET {
+                        *crash = None;
+                        reader.settle(stats, &mut |record| state.observe(record, now));
+                    }
                 }
+                _ => *crash = progress.map(|progress| (progress, now)),
             }
-            _ => *crash = progress.map(|progress| (progress, now)),
         }
     }
 }
@@ -85,13 +93,19 @@ impl Pipeline {
         let watching_since_ns = if recorded { 0 } else { now_ns() };
         let max_line = service.trace.as_ref().map_or(LINE_MAX_BYTES, |trace| trace.max_line_bytes);
         let by_packets = matches!(service.trace, Some(Trace { source: TraceSource::Child, .. }));
+        let wrapping = match &service.trace {
+            Some(Trace { source: TraceSource::File { .. }, wrapping, .. }) => *wrapping,
+            _ => Wrapping::Plain,
+        };
         let inner = Inner {
+            unwrap: Unwrap::new(wrapping),
             lines: Lines::new(max_line),
             packets: Packets::new(GRAMMAR, trace_lines),
             reader: if by_packets { Reader::of_packets() } else { Reader::of_stream() },
+            stdout: (Lines::new(max_line), Reader::of_stream()),
             state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
             stats: TraceStats::default(),
-            crash: None,
+            crash: [None; 2],
         };
         let telemetry = TraceTelemetry::new(metrics, service.identity.service.as_str());
         Arc::new(Self { inner: Mutex::new(inner), telemetry, started: Instant::now() })
@@ -150,10 +164,11 @@ impl Pipeline {
         let inner = &mut *self.lock();
         inner.look_at_crash(now);
         self.telemetry.publish(&inner.stats);
-        for (kind, sample) in inner.reader.take_samples() {
+        let Inner { reader, stdout: (_, stdout), .. } = inner;
+        for (kind, sample) in reader.take_samples().into_iter().chain(stdout.take_samples()) {
             self.telemetry.unknown_form(kind, &sample);
         }
-        let releases = inner.reader.releases();
+        let releases = reader.releases().or_else(|| stdout.releases());
         inner.state.set_releases(releases);
         inner.state.snapshot(now)
     }
@@ -164,6 +179,29 @@ impl Pipeline {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Takes what `unwrap` gives of a file, each of a container's streams by itself.
+    fn unwrapped(
+        &mut self,
+        now: Duration,
+        unwrap: impl FnOnce(&mut Unwrap, &mut dyn FnMut(Stream, &[u8])) -> u64,
+    ) {
+        let Self { unwrap: framer, lines, reader, stdout, state, stats, .. } = self;
+        let malformed = unwrap(framer, &mut |stream, text| {
+            let (lines, reader) = match stream {
+                Stream::Stderr => (&mut *lines, &mut *reader),
+                Stream::Stdout => (&mut stdout.0, &mut stdout.1),
+            };
+            let counted = lines.push(text, |line| {
+                reader.line(line, stats, &mut |record| state.observe(record, now));
+            });
+            stats.lines += counted.lines;
+            stats.lines_too_long += counted.too_long;
+        });
+        self.stats.entries_malformed += malformed;
     }
 }
 
@@ -194,13 +232,8 @@ impl TraceSink for Sink {
         let now = self.0.now();
         let inner = &mut *self.0.lock();
         inner.look_at_crash(now);
-        let Inner { lines, reader, state, stats, .. } = inner;
-        stats.bytes += chunk.len() as u64;
-        let counted = lines.push(chunk, |line| {
-            reader.line(line, stats, &mut |record| state.observe(record, now));
-        });
-        stats.lines += counted.lines;
-        stats.lines_too_long += counted.too_long;
+        inner.stats.bytes += chunk.len() as u64;
+        inner.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
         inner.look_at_crash(now);
     }
 
@@ -236,22 +269,32 @@ impl TraceSink for Sink {
     }
 
     fn break_line(&mut self) {
-        let Inner { lines, reader, stats, .. } = &mut *self.0.lock();
-        if let Some(rest) = lines.cut() {
-            reader.line_cut();
-            stats.note_lost(line::beginning(&rest), LostReason::Cut);
+        let now = self.0.now();
+        let inner = &mut *self.0.lock();
+        inner.unwrapped(now, |unwrap, text| {
+            unwrap.cut(text);
+            0
+        });
+        let Inner { lines, reader, stats, stdout, .. } = inner;
+        for (lines, reader) in [(lines, reader), (&mut stdout.0, &mut stdout.1)] {
+            if let Some(rest) = lines.cut() {
+                reader.line_cut();
+                stats.note_lost(line::beginning(&rest), LostReason::Cut);
+            }
         }
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {
         self.break_line();
         let now = self.0.now();
-        let Inner { packets, reader, state, stats, .. } = &mut *self.0.lock();
+        let Inner { packets, reader, stdout, state, stats, .. } = &mut *self.0.lock();
         for kind in packets.end(passed) {
             stats.note_lost(Some(kind), LostReason::Cut);
         }
-        reader.end(stats, &mut |record| state.observe(record, now));
-        reader.reset();
+        for reader in [reader, &mut stdout.1] {
+            reader.end(stats, &mut |record| state.observe(record, now));
+            reader.reset();
+        }
     }
 }
 

@@ -22,6 +22,36 @@ mod goroutines_agree_with_the_service {
     on_each_release!(super::goroutines_agree);
 }
 
+mod a_log_of_json_stays_valid_json {
+    on_each_release!(super::json_stays_json);
+}
+
+/// Two goroutines log JSON as fast as they can, with lines longer than a packet among them, while
+/// traces are written every millisecond: none of it may reach the log, and no line may be damaged.
+fn json_stays_json(version: &str) {
+    let chatter = go::chatter(version);
+    let words = [chatter.to_str().unwrap(), "-service", "-logger", "long", "-rate", "0"];
+    let mut command =
+        exec_command(&["--trace-lines", "strip", "--godebug", "gctrace=1,schedtrace=1"], &words);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let written: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    let (mut lines, mut long) = (0, 0);
+    for line in output.stderr.split_inclusive(|byte| *byte == b'\n') {
+        let text = std::str::from_utf8(line).unwrap();
+        if is_own_log(text) {
+            continue;
+        }
+        // The last one may be cut by the end of the service.
+        let valid = serde_json::from_str::<Value>(text).is_ok();
+        assert!(valid || !text.ends_with('\n'), "{version}: {text:?}");
+        lines += 1;
+        long += usize::from(line.len() > 4096);
+    }
+    assert!(lines + 2 >= written && lines > 1000, "{lines} of {written} lines");
+    assert!(long > 100, "{long} lines longer than a packet");
+}
+
 /// The service traces, collects garbage and logs all at once; then nothing may be missing, wrong
 /// or left over, on the page and in its log.
 fn traces_agree(version: &str) {

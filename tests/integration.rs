@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "tests fail by panicking"
 )]
 
@@ -40,3 +41,4 @@ mod stall;
 mod survival;
 mod tail;
 mod torn;
+mod torn_recorded;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::exporter::Exporter;
+use crate::support::exporter::{Exporter, output};
+use crate::support::metrics::Page;
 use crate::support::service::Service;
 use crate::support::trace::{RECORDED, append, recorded};
 use crate::support::wait::wait_until;
@@ -38,6 +39,29 @@ fn writers_of_a_named_pipe_come_and_go() {
     exporter.page_where("a real service is read too", |page| {
         page.value(r#"godebug_exporter_records_total{kind="gc"}"#) >= before + 5.0
     });
+}
+
+#[test]
+fn a_pods_log_file_is_known_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.log");
+    let entry = |line: &str| format!("2026-11-21T10:00:00.123456789Z stderr F {line}\n");
+    append(&path, RECORDED.lines().map(entry).collect::<String>());
+    let flags = ["--service", "s", "--file", path.to_str().unwrap()];
+    let output = output(&[&["run", "--once"], &flags[..]].concat());
+    let page = Page::read(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(page.value(SCHED), recorded("sched"));
+    // Followed, and with an entry that is cut.
+    let exporter = Exporter::run(&flags);
+    exporter.ready();
+    let more = entry(RECORDED.lines().find(|line| line.starts_with("SCHED")).unwrap());
+    let (first, second) = more.split_at(70);
+    append(&path, first);
+    exporter.page_where("half an entry is read", |page| {
+        page.sum("godebug_exporter_read_bytes_total") >= 70.0
+    });
+    append(&path, second);
+    exporter.wait_for(SCHED, 1.0);
 }
 
 #[test]

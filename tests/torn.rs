@@ -107,7 +107,7 @@ const LOGGERS: [Logger; 7] = [
 const QUIET_PACKETS: usize = 150;
 
 /// More of them find more; these take seconds.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 6;
 
 /// Lines that look like pieces of a trace. (What is to the letter the end of one, "2 P", cannot be
 /// told from it by its bytes.)

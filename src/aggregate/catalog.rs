@@ -61,6 +61,8 @@ catalog! {
         "Runnable goroutines in all run queues, one observation a schedtrace sample.";
     SchedBusyRatio = Histogram "go_sched_busy_procs_ratio" []
         "Share of Ps that have work (1 - idleprocs/gomaxprocs), one observation a schedtrace sample.";
+    SchedSampleIntervalSeconds = Histogram "go_sched_sample_interval_seconds" []
+        "Uptime between two consecutive schedtrace samples that were read. A long one means that samples are missing, or that the service was starved or stopped: the runtime promises no interval.";
     SchedSamples = Counter "go_sched_samples_total" []
         "Schedtrace samples read.";
     SchedSaturatedSamples = Counter "go_sched_saturated_samples_total" []

@@ -13,6 +13,11 @@ pub const GC_SECONDS: &[f64] = &[
 pub const GC_INTERVAL_SECONDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
+/// Time between two schedtrace samples, in seconds: X ms by schedtrace=X, usually 1,000, and a look
+/// every 10 ms; longer where samples are missing or the service stood still.
+pub const SAMPLE_INTERVAL_SECONDS: &[f64] =
+    &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.1, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
 /// Goroutines; a P's own queue holds at most 256.
 pub const GOROUTINES: &[f64] =
     &[0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalog::Metric;
-use super::histogram::{GOROUTINES, Histogram, RATIO};
+use super::histogram::{GOROUTINES, Histogram, RATIO, SAMPLE_INTERVAL_SECONDS};
 use super::service::Collector;
 use super::tally::Tally;
 use crate::model::record::{DetailBlock, Sched, SchedSummary, proc_status};
@@ -23,6 +23,9 @@ const P_SERIES_MAX: usize = 1024;
 const RATIO_PARTS: u64 = 1_000_000_000;
 const RATIO_PARTS_IN_ONE: f64 = 1e9;
 
+/// In a second.
+const MILLISECONDS: f64 = 1e3;
+
 /// State made of SCHED lines.
 #[derive(Debug)]
 pub struct SchedState {
@@ -35,6 +38,7 @@ pub struct SchedState {
     syscalls: Ticks,
     runnable: Histogram,
     busy: Histogram,
+    between: Histogram,
     reasons_over: u64,
 }
 
@@ -66,6 +70,7 @@ impl Default for SchedState {
             syscalls: Ticks::default(),
             runnable: Histogram::new(GOROUTINES, 1.0),
             busy: Histogram::new(RATIO, RATIO_PARTS_IN_ONE),
+            between: Histogram::new(SAMPLE_INTERVAL_SECONDS, MILLISECONDS),
             reasons_over: 0,
         }
     }
@@ -117,6 +122,7 @@ impl SchedState {
             self.restarted();
         } else if let Some(before) = before {
             self.interval = Duration::from_millis(summary.uptime_ms - before);
+            self.between.observe(summary.uptime_ms - before);
         }
         let runnable = runnable(&summary, &queues);
         self.samples += 1;
@@ -142,6 +148,7 @@ impl SchedState {
         out.count(Metric::SchedReasonsOver, &[], self.reasons_over);
         out.histogram(Metric::SchedRunnable, &[], &self.runnable);
         out.histogram(Metric::SchedBusyRatio, &[], &self.busy);
+        out.histogram(Metric::SchedSampleIntervalSeconds, &[], &self.between);
         if let Some(last) = self.last.as_ref().filter(|last| self.is_fresh(last.at, now)) {
             last.collect(per_p, out);
         }
@@ -281,5 +288,7 @@ mod tests {
         assert!(state.observe(sample(10, 0, 1, &[0, 0]), Duration::ZERO));
         assert_eq!((state.samples, state.saturated), (4, 2));
         assert_eq!(*state.runnable.snapshot().counts.first().unwrap(), 2);
+        let between = state.between.snapshot();
+        assert_eq!((between.counts.iter().sum::<u64>(), between.sum), (2, 2.0), "none across it");
     }
 }

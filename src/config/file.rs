@@ -14,6 +14,7 @@ use super::{
     Log, Problem, ScrapeWhen, Service, StartAt, Trace, TraceSource, endpoint,
 };
 use crate::model::service::{Identity, Label, ServiceName};
+use crate::model::wrapping::Wrapping;
 
 /// Longest line that may be kept, in bytes: it is held in memory for each service.
 const LINE_LIMIT_BYTES: usize = 16 * 1024 * 1024;
@@ -171,9 +172,12 @@ fn trace(mut fields: Fields<'_>) -> Option<Trace> {
     let stdin = fields.flag("stdin");
     let command = command(&mut fields);
     let max_line_bytes = fields.parsed("max_line", line_size).unwrap_or(LINE_MAX_BYTES);
+    let wrapping = fields.parsed("format", str::parse::<Wrapping>);
     let is_file = file.is_some();
-    if from.is_some() && !is_file {
-        fields.problem(fields.line(), "from", "belongs to file only");
+    for (key, given) in [("from", from.is_some()), ("format", wrapping.is_some())] {
+        if given && !is_file {
+            fields.problem(fields.line(), key, "belongs to file only");
+        }
     }
     let mut sources: Vec<TraceSource> = Vec::new();
     sources.extend(file.map(|path| TraceSource::File { path, from: from.unwrap_or_default() }));
@@ -189,7 +193,8 @@ fn trace(mut fields: Fields<'_>) -> Option<Trace> {
         fields.problem_at_map("has no source; give one of file, fifo, stdin, command");
     }
     fields.finish();
-    Some(Trace { source: sources.into_iter().next()?, max_line_bytes })
+    let wrapping = wrapping.unwrap_or_default();
+    Some(Trace { source: sources.into_iter().next()?, max_line_bytes, wrapping })
 }
 
 fn start_at(text: &str) -> Result<StartAt, &'static str> {

@@ -7,6 +7,7 @@ use super::{
     Log, ScrapeWhen, Service, StartAt, Trace, TraceSource, endpoint,
 };
 use crate::model::service::{Identity, ServiceName};
+use crate::model::wrapping::Wrapping;
 
 /// What the user said on the command line.
 #[derive(Debug, Clone, Default)]
@@ -55,10 +56,11 @@ impl Flags {
                     .into(),
             );
         }
-        let trace = sources
-            .into_iter()
-            .next()
-            .map(|source| Trace { source, max_line_bytes: LINE_MAX_BYTES });
+        let trace = sources.into_iter().next().map(|source| Trace {
+            source,
+            max_line_bytes: LINE_MAX_BYTES,
+            wrapping: Wrapping::Auto,
+        });
         let expvar = self.expvar.map(|url| expvar(&url)).transpose()?;
         if trace.is_none() && expvar.is_none() {
             return Err(

@@ -19,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::model::log::LogFormat;
 use crate::model::service::Identity;
+use crate::model::wrapping::Wrapping;
 
 /// Where we listen unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10390);
@@ -82,6 +83,8 @@ pub struct Trace {
     pub source: TraceSource,
     /// Longest line kept, in bytes.
     pub max_line_bytes: usize,
+    /// How a file wraps them; other sources do not.
+    pub wrapping: Wrapping,
 }
 
 /// Where a trace's bytes are.

@@ -31,6 +31,9 @@ const STARTS: [(&[u8], RecordKind); 20] = [
     (b"checkfinalizers: queue: ", RecordKind::FinalizerQueue),
 ];
 
+/// A longer write comes as several packets (Linux: a page each).
+const PACKET_MAX_BYTES: usize = 4096;
+
 /// A trace line open for so many packets of the service was none: the widest gap seen in a real
 /// one was 3,278 packets.
 const GAP_MAX_PACKETS: u32 = 100_000;
@@ -81,6 +84,8 @@ pub struct Packets {
     text: Vec<u8>,
     /// The text of a panic is being printed.
     in_panic: bool,
+    /// The service's line at hand is longer than a packet: what follows may be anybody's.
+    cut: bool,
 }
 
 /// A trace line that is not whole yet.
@@ -113,6 +118,10 @@ impl Open {
             return Fit::No;
         }
         let (text, ends) = packet.strip_suffix(b"\n").map_or((packet, false), |text| (text, true));
+        // The runtime writes a value apart from its name, so this is the service's: " free=9\n".
+        if ends && memchr::memchr(b'=', text).is_some() {
+            return Fit::No;
+        }
         self.text.extend_from_slice(text);
         let fits =
             if ends { (grammar.is_whole)(&self.text) } else { (grammar.is_beginning)(&self.text) };
@@ -145,6 +154,7 @@ impl Packets {
             percent_alone: None,
             text: Vec::new(),
             in_panic: false,
+            cut: false,
         }
     }
 
@@ -161,7 +171,7 @@ impl Packets {
             passed.extend_from_slice(packet);
         }
         let start = STARTS.iter().find(|(start, _)| *start == packet);
-        if let Some((_, kind)) = start.filter(|_| !self.mid_line) {
+        if let Some((_, kind)) = start.filter(|_| !self.mid_line || self.cut) {
             return self.begin(packet, *kind, passed);
         }
         if self.take(packet, &mut line) {
@@ -233,6 +243,7 @@ impl Packets {
             rest = later;
             let begins = !self.mid_line;
             self.mid_line = !piece.ends_with(b"\n");
+            self.cut = self.mid_line && packet.len() >= PACKET_MAX_BYTES;
             let whole = piece.strip_suffix(b"\n");
             let is_trace = begins
                 && !self.in_panic
@@ -481,6 +492,27 @@ mod tests {
         );
         assert!(traces.is_empty() && !whole);
         assert_eq!(passed, "db\ninit init gc ");
+    }
+
+    #[test]
+    fn a_gc_line_between_two_statements_of_a_sched_line_tears_nothing() {
+        let gc: Vec<&str> = "gc |5| @|0.071|s |0|%: |0.018|+|0.46|+|0.071| ms clock, |0.14|+|0|/|0.38|/|0.14|+|0.56| ms cpu, |29|->|29|->|29| MB, |30| MB goal, |8| P|\n".split('|').collect();
+        let mut packets = SCHED[..15].to_vec();
+        packets.extend(&gc);
+        packets.extend(&SCHED[15..]);
+        let (passed, traces, whole) = run(TraceLines::Strip, &packets);
+        assert_eq!((passed.as_str(), whole), ("", true));
+        assert_eq!(traces, [gc.concat().trim_end(), SCHED.concat().trim_end()]);
+    }
+
+    #[test]
+    fn a_line_longer_than_a_packet_may_be_cut_by_a_trace_line() {
+        let (first, second) = ("x".repeat(PACKET_MAX_BYTES), "the rest\n");
+        let mut packets = vec![first.as_str()];
+        packets.extend(SCHED);
+        packets.push(second);
+        let (passed, traces, whole) = run(TraceLines::Strip, &packets);
+        assert_eq!((passed, traces.len(), whole), (first + second, 1, true));
     }
 
     #[test]

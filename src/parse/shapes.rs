@@ -4,7 +4,7 @@
 /// Bytes of a beginning that are compared: a date, or `{"time":"202`.
 const SHAPE_BYTES: usize = 12;
 
-/// Most beginnings remembered; the one not seen for longest goes.
+/// Most beginnings remembered; the one seen least goes.
 const SHAPES_MAX: usize = 64;
 
 /// Lines looked at in the beginning, and again after each torn line: while nothing is torn
@@ -26,10 +26,10 @@ const TAILS: [&[u8]; 8] = [
 
 type Shape = [u8; SHAPE_BYTES];
 
-/// The beginnings seen, the last seen first.
+/// The beginnings seen, and how often.
 #[derive(Debug)]
 pub struct Shapes {
-    known: Vec<Shape>,
+    known: Vec<(Shape, u32)>,
     to_look_at: u32,
 }
 
@@ -60,20 +60,35 @@ impl Shapes {
             return;
         }
         let shape = shape(line);
-        if let Some(at) = self.known.iter().position(|known| *known == shape) {
-            if let Some(seen) = self.known.get_mut(..=at) {
-                seen.rotate_right(1);
-            }
+        if let Some((_, seen)) = self.known.iter_mut().find(|(known, _)| *known == shape) {
+            *seen = seen.saturating_add(1);
             return;
         }
-        self.known.truncate(SHAPES_MAX - 1);
-        self.known.insert(0, shape);
+        if self.known.len() >= SHAPES_MAX {
+            let rarest =
+                (0..self.known.len()).min_by_key(|at| self.known.get(*at).map(|(_, n)| *n));
+            self.known.remove(rarest.unwrap_or_default());
+        }
+        self.known.push((shape, 1));
     }
 
     /// Whether a line of the service has begun so before.
     #[must_use]
     pub fn knows(&self, line: &[u8]) -> bool {
-        self.known.contains(&shape(line))
+        let shape = shape(line);
+        self.known.iter().any(|(known, _)| *known == shape)
+    }
+}
+
+/// Whether a line begins with a number whose width does not change: a date (2026/…), a clock
+/// (10:00), seconds since 1970. A counter's does, and an address's.
+#[must_use]
+pub fn has_fixed_number(line: &[u8]) -> bool {
+    let width = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match line.get(width) {
+        Some(b':') => width >= 2,
+        Some(b'/' | b'-' | b'.' | b'T') => width >= 4,
+        _ => width >= 8,
     }
 }
 

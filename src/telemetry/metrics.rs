@@ -39,6 +39,7 @@ pub struct Metrics {
     pub bytes: IntCounterVec,
     pub lines: IntCounterVec,
     pub lines_too_long: IntCounterVec,
+    pub entries_malformed: IntCounterVec,
     pub source_up: IntGaugeVec,
     pub source_errors: IntCounterVec,
     pub lag: IntGaugeVec,
@@ -126,6 +127,11 @@ impl Metrics {
             lines_too_long: counters(
                 "lines_too_long_total",
                 "Lines longer than max_line, which were passed over.",
+                &["service"],
+            )?,
+            entries_malformed: counters(
+                "log_entries_malformed_total",
+                "Lines of a container's log file (CRI, Docker) that are no entries of its form.",
                 &["service"],
             )?,
             source_up: gauges(

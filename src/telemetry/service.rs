@@ -123,6 +123,7 @@ impl TraceTelemetry {
         raise(&metrics.bytes.with_label_values(&service), stats.bytes);
         raise(&metrics.lines.with_label_values(&service), stats.lines);
         raise(&metrics.lines_too_long.with_label_values(&service), stats.lines_too_long);
+        raise(&metrics.entries_malformed.with_label_values(&service), stats.entries_malformed);
         raise(&metrics.crash_dumps.with_label_values(&service), stats.crash_dumps);
         let per_kind: [(&prometheus::IntCounterVec, &PerKind); 4] = [
             (&metrics.records, &stats.records),

@@ -9,11 +9,13 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::config::LINE_MAX_BYTES;
+use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::ingest::CHUNK_BYTES;
 use crate::model::record::{Dump, Goroutine, Record, Thread};
 use crate::model::release::ReleaseRange;
-use crate::model::stats::{RecordKind, TraceStats};
+use crate::model::stats::{LostReason, RecordKind, TraceStats};
+use crate::model::wrapping::Wrapping;
 use crate::parse::line::is_beginning;
 use crate::parse::reader::Reader;
 
@@ -92,7 +94,10 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     } else {
         Box::new(File::open(file).map_err(Stop::Read)?)
     };
-    let (mut lines, mut reader) = (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());
+    // A container's log file has two streams.
+    let side = || (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());
+    let (mut stderr, mut stdout) = (side(), side());
+    let mut unwrap = Unwrap::new(Wrapping::Auto);
     let stats = &mut total.stats;
     let mut written = Ok(());
     let mut emit = |record: Record<Everything>| {
@@ -108,24 +113,39 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
             Ok(0) => break Ok(()),
             Ok(n) => {
                 stats.bytes += n as u64;
-                let counted = lines.push(buffer.get(..n).unwrap_or_default(), |line| {
-                    reader.line(line, stats, &mut emit);
+                let chunk = buffer.get(..n).unwrap_or_default();
+                let malformed = unwrap.push(chunk, |stream, text| {
+                    let (lines, reader) = match stream {
+                        Stream::Stderr => &mut stderr,
+                        Stream::Stdout => &mut stdout,
+                    };
+                    let counted = lines.push(text, |line| {
+                        reader.line(line, stats, &mut emit);
+                    });
+                    stats.lines += counted.lines;
+                    stats.lines_too_long += counted.too_long;
                 });
-                stats.lines += counted.lines;
-                stats.lines_too_long += counted.too_long;
+                stats.entries_malformed += malformed;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => break Err(Stop::Read(error)),
         }
     };
-    if let Some(rest) = lines.cut() {
-        stats.lines += 1;
-        reader.line_cut();
-        total.unfinished += u64::from(is_beginning(&rest));
+    // What has no end is plain, so on the one stream there is.
+    unwrap.cut(|_stderr, text| {
+        stderr.0.push(text, |_| {});
+    });
+    total.releases = None;
+    for (lines, reader) in [&mut stderr, &mut stdout] {
+        if let Some(rest) = lines.cut() {
+            stats.lines += 1;
+            reader.line_cut();
+            total.unfinished += u64::from(is_beginning(&rest));
+        }
+        reader.end(stats, &mut emit);
+        total.samples.extend(reader.take_samples());
+        total.releases = total.releases.or_else(|| reader.releases());
     }
-    reader.end(stats, &mut emit);
-    total.samples.extend(reader.take_samples());
-    total.releases = reader.releases();
     written.map_err(Stop::Write)?;
     result
 }
@@ -148,17 +168,19 @@ impl Total {
         tell(format_args!("{} lines, {} bytes", stats.lines, stats.bytes));
         for kind in RecordKind::ALL.into_iter().filter(|kind| stats.has_counters(*kind)) {
             tell(format_args!(
-                "{}: {} records, {} recovered, {} malformed, {} lost, {} of unknown form",
+                "{}: {} records, {} recovered, {} malformed, {} lost{}, {} of unknown form",
                 kind.as_str(),
                 stats.records.get(kind),
                 stats.recovered.get(kind),
                 stats.malformed.get(kind),
                 stats.lost.get(kind),
+                reasons(stats, kind),
                 stats.unknown_forms.get(kind),
             ));
         }
         for (what, n) in [
             ("lines too long", stats.lines_too_long),
+            ("lines that are no entries of a container's log", stats.entries_malformed),
             ("scheduler dumps of a crash, not samples", stats.crash_dumps),
             ("trace lines cut by the end of a file", self.unfinished),
         ] {
@@ -173,6 +195,14 @@ impl Total {
             tell(format_args!("unknown form of {}: {}", kind.as_str(), sample.escape_ascii()));
         }
     }
+}
+
+/// ` (2 torn, 1 cut)`, or nothing.
+fn reasons(stats: &TraceStats, kind: RecordKind) -> String {
+    let known = LostReason::ALL.map(|reason| (stats.lost.by(reason).get(kind), reason.as_str()));
+    let some: Vec<String> =
+        known.iter().filter(|(n, _)| *n > 0).map(|(n, reason)| format!("{n} {reason}")).collect();
+    if some.is_empty() { String::new() } else { format!(" ({})", some.join(", ")) }
 }
 
 fn tell(text: std::fmt::Arguments<'_>) {

@@ -35,6 +35,12 @@ impl Program {
 
 static SERVICE: Program = Program::new("service");
 static CRASH: Program = Program::new("crash");
+static TORN: Program = Program::new("torn");
+
+/// The program that logs as fast as it can.
+pub(crate) fn chatter(version: &str) -> &'static Path {
+    TORN.binary(version)
+}
 
 /// The service's binary; built at the first call.
 pub(crate) fn service(version: &str) -> &'static Path {

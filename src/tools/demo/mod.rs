@@ -20,6 +20,7 @@ use crate::config::{
 use crate::frame::packets::TraceLines;
 use crate::model::service::{Identity, Label, ServiceName};
 use crate::model::sink::TraceSink;
+use crate::model::wrapping::Wrapping;
 use crate::pipeline::Pipeline;
 use crate::runtime::signals::asked_to_stop;
 use crate::telemetry::logs;
@@ -96,7 +97,11 @@ fn service(recorded: &Recorded) -> Result<Service, &'static str> {
     let labels = vec![Label::new("demo", recorded.shows)?];
     Ok(Service {
         identity: Identity { service: ServiceName::new(recorded.name)?, labels },
-        trace: Some(Trace { source: TraceSource::Recording, max_line_bytes: LINE_MAX_BYTES }),
+        trace: Some(Trace {
+            source: TraceSource::Recording,
+            max_line_bytes: LINE_MAX_BYTES,
+            wrapping: Wrapping::Plain,
+        }),
         expvar: Some(Expvar {
             url: hyper::Uri::from_static("http://recording/debug/vars"),
             when: ScrapeWhen::Every(Duration::from_secs(5)),

@@ -1,0 +1,3 @@
+module torn
+
+go 1.19
