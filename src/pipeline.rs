@@ -3,6 +3,7 @@
 //! The lock is held while a chunk is worked on (at most 64 KiB) or a snapshot is taken; never
 //! across an await.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ use crate::export::text;
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
+use crate::model::service::{Identity, ServiceName};
 use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
@@ -53,7 +55,10 @@ impl Pipeline {
     #[must_use]
     pub fn new(service: &Service, metrics: Arc<Metrics>, trace_lines: TraceLines) -> Arc<Self> {
         let options = Options {
-            trace: service.trace.is_some(),
+            trace: service.trace.as_ref().is_some_and(|trace| {
+                // Each file of a pattern has a pipeline of its own.
+                !trace.source.is_pattern() || service.identity.log.is_some()
+            }),
             expvar: service.expvar.is_some(),
             per_p: service.runqueue_per_p,
             by_size: service.expvar.as_ref().is_some_and(|expvar| expvar.by_size),
@@ -209,20 +214,48 @@ fn kind_of_cut(rest: &[u8]) -> Option<RecordKind> {
 #[derive(Debug, Clone)]
 pub struct Pipelines {
     services: Arc<[Arc<Pipeline>]>,
+    /// Those of the files of patterns, by service and label; they come and go.
+    files: Arc<Mutex<Files>>,
     metrics: Arc<Metrics>,
 }
+
+type Files = BTreeMap<(ServiceName, Box<str>), Arc<Pipeline>>;
 
 impl Pipelines {
     /// The services in the order of the config.
     #[must_use]
     pub fn new(services: Vec<Arc<Pipeline>>, metrics: Arc<Metrics>) -> Self {
-        Self { services: services.into(), metrics }
+        Self { services: services.into(), files: Arc::default(), metrics }
+    }
+
+    /// One more file of a service that reads several: a pipeline of its own, with the label `log`.
+    #[must_use]
+    pub fn add_file(&self, service: &Service, log: &str) -> Arc<Pipeline> {
+        let identity = Identity { log: Some(log.into()), ..service.identity.clone() };
+        let file = Service { identity, expvar: None, ..service.clone() };
+        let pipeline = Pipeline::new(&file, Arc::clone(&self.metrics), TraceLines::Keep);
+        let key = (service.identity.service.clone(), log.into());
+        self.files().insert(key, Arc::clone(&pipeline));
+        pipeline
+    }
+
+    /// Such a file is gone: its series end.
+    pub fn remove_file(&self, service: &ServiceName, log: &str) {
+        let gone = self.files().remove(&(service.clone(), log.into()));
+        // What it counted about ourselves stays.
+        let _last = gone.map(|pipeline| pipeline.snapshot());
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A picture of all services, and then of ourselves.
     #[must_use]
     pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
-        let services = self.services.iter().map(|service| service.snapshot()).collect();
+        let files: Vec<_> = self.files().values().cloned().collect();
+        let all = self.services.iter().chain(&files);
+        let services = all.map(|service| service.snapshot()).collect();
         (services, self.metrics.gather())
     }
 

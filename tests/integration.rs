@@ -35,4 +35,5 @@ mod signals;
 mod sources;
 mod stall;
 mod tail;
+mod tail_model;
 mod torn;

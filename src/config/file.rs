@@ -11,7 +11,7 @@ use super::node::{self, Node, Value};
 use super::units::{duration, size};
 use super::{
     Config, EXPVAR_BODY_MAX_BYTES, EXPVAR_INTERVAL, EXPVAR_TIMEOUT, Expvar, LINE_MAX_BYTES, LISTEN,
-    Log, Problem, ScrapeWhen, Service, StartAt, Trace, TraceSource, endpoint,
+    Log, Problem, ScrapeWhen, Service, StartAt, Trace, TraceSource, Watch, endpoint,
 };
 use crate::model::service::{Identity, Label, ServiceName};
 
@@ -136,7 +136,12 @@ fn service(mut fields: Fields<'_>) -> Option<Service> {
         fields.problem_at_map("has no source; give it trace, expvar, or both");
     }
     fields.finish();
-    Some(Service { identity: Identity { service: name?, labels }, trace, expvar, runqueue_per_p })
+    Some(Service {
+        identity: Identity { service: name?, log: None, labels },
+        trace,
+        expvar,
+        runqueue_per_p,
+    })
 }
 
 fn labels(fields: Fields<'_>) -> Vec<Label> {
@@ -165,18 +170,22 @@ fn labels(fields: Fields<'_>) -> Vec<Label> {
 }
 
 fn trace(mut fields: Fields<'_>) -> Option<Trace> {
-    let file = fields.text("file").map(|(_, path)| PathBuf::from(path));
+    let file = fields.parsed("file", file_or_pattern);
     let from = fields.parsed("from", start_at);
+    let watch = fields.parsed("watch", watch);
     let fifo = fields.text("fifo").map(|(_, path)| PathBuf::from(path));
     let stdin = fields.flag("stdin");
     let command = command(&mut fields);
     let max_line_bytes = fields.parsed("max_line", line_size).unwrap_or(LINE_MAX_BYTES);
     let is_file = file.is_some();
-    if from.is_some() && !is_file {
-        fields.problem(fields.line(), "from", "belongs to file only");
+    for (key, given) in [("from", from.is_some()), ("watch", watch.is_some())] {
+        if given && !is_file {
+            fields.problem(fields.line(), key, "belongs to file only");
+        }
     }
     let mut sources: Vec<TraceSource> = Vec::new();
-    sources.extend(file.map(|path| TraceSource::File { path, from: from.unwrap_or_default() }));
+    let (from, watch) = (from.unwrap_or_default(), watch.unwrap_or_default());
+    sources.extend(file.map(|path| TraceSource::File { path, from, watch }));
     sources.extend(fifo.map(TraceSource::Fifo));
     sources.extend(stdin.then_some(TraceSource::Stdin));
     sources.extend(command.map(TraceSource::Command));
@@ -190,6 +199,25 @@ fn trace(mut fields: Fields<'_>) -> Option<Trace> {
     }
     fields.finish();
     Some(Trace { source: sources.into_iter().next()?, max_line_bytes })
+}
+
+/// Reads a path, or a pattern of paths.
+///
+/// # Errors
+/// What is wrong with the pattern.
+pub fn file_or_pattern(text: &str) -> Result<PathBuf, String> {
+    match glob::Pattern::new(text) {
+        Ok(_) => Ok(PathBuf::from(text)),
+        Err(error) => Err(format!("is not a pattern: {} (at its byte {})", error.msg, error.pos)),
+    }
+}
+
+fn watch(text: &str) -> Result<Watch, &'static str> {
+    match text {
+        "auto" => Ok(Watch::Auto),
+        "poll" => Ok(Watch::Poll),
+        _ => Err("must be auto or poll"),
+    }
 }
 
 fn start_at(text: &str) -> Result<StartAt, &'static str> {

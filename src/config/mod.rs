@@ -87,12 +87,14 @@ pub struct Trace {
 /// Where a trace's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceSource {
-    /// A file, followed.
+    /// A file, followed; or each of several.
     File {
-        /// Its path.
+        /// Its path, or a pattern with `*`, `?` or `[…]`.
         path: PathBuf,
         /// Where reading begins when we start.
         from: StartAt,
+        /// How changes are noticed.
+        watch: Watch,
     },
     /// Our standard input.
     Stdin,
@@ -107,6 +109,13 @@ pub enum TraceSource {
 }
 
 impl TraceSource {
+    /// Whether it is a pattern, which stands for any number of files.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        let Self::File { path, .. } = self else { return false };
+        path.as_os_str().as_encoded_bytes().iter().any(|b| matches!(b, b'*' | b'?' | b'['))
+    }
+
     /// The label value.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -129,6 +138,16 @@ pub enum StartAt {
     End,
     /// At its beginning.
     Beginning,
+}
+
+/// How we notice that a file was written to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// By inotify, and by looking at it now and then.
+    #[default]
+    Auto,
+    /// By looking at it often.
+    Poll,
 }
 
 /// A service's expvar endpoint.

@@ -4,10 +4,11 @@
 pub mod child;
 pub mod command;
 pub mod fifo;
+pub mod follow;
+pub mod read;
 pub mod relay;
 pub mod scrape;
 pub mod stdin;
-pub mod tail;
 
 /// Bytes read at once: fits a core's cache, and bounds how long a service's lock is held.
 pub const CHUNK_BYTES: usize = 64 * 1024;

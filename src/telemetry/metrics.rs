@@ -42,7 +42,10 @@ pub struct Metrics {
     pub source_up: IntGaugeVec,
     pub source_errors: IntCounterVec,
     pub lag: IntGaugeVec,
+    pub files: IntGaugeVec,
+    pub files_passed_over: IntGaugeVec,
     pub rotations: IntCounterVec,
+    pub gaps: IntCounterVec,
     pub stderr_dropped: IntCounterVec,
     pub scrape_success: IntGaugeVec,
     pub scrape_duration: GaugeVec,
@@ -138,13 +141,28 @@ impl Metrics {
             )?,
             lag: gauges(
                 "file_lag_bytes",
-                "Bytes of the followed file that are not read yet.",
+                "Bytes of the followed files that are not read yet.",
+                &["service"],
+            )?,
+            files: gauges(
+                "files_followed",
+                "Files followed for a service whose config names a pattern.",
+                &["service"],
+            )?,
+            files_passed_over: gauges(
+                "files_passed_over",
+                "Files that match a service's pattern and are not followed, because there are too many.",
                 &["service"],
             )?,
             rotations: counters(
                 "file_rotations_total",
                 "Changes of the followed file, by how it was rotated.",
                 &["service", "how"],
+            )?,
+            gaps: counters(
+                "file_gaps_total",
+                "Times that bytes of a followed file may have been lost before they were read, by reason.",
+                &["service", "reason"],
             )?,
             stderr_dropped: counters(
                 "stderr_dropped_bytes_total",

@@ -1,6 +1,5 @@
 //! `parse`: traces → one JSON object a record.
 
-use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::LINE_MAX_BYTES;
 use crate::frame::lines::Lines;
-use crate::ingest::CHUNK_BYTES;
+use crate::ingest::{CHUNK_BYTES, read};
 use crate::model::record::{Dump, Goroutine, Record, Thread};
 use crate::model::stats::{RecordKind, TraceStats};
 use crate::parse::line::is_beginning;
@@ -89,7 +88,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     let mut stream: Box<dyn Read> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(file).map_err(Stop::Read)?)
+        read::open(file).map_err(Stop::Read)?
     };
     let (mut lines, mut reader) = (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());
     let stats = &mut total.stats;

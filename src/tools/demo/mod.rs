@@ -95,7 +95,7 @@ fn config(listen: SocketAddr) -> anyhow::Result<Config> {
 fn service(recorded: &Recorded) -> Result<Service, &'static str> {
     let labels = vec![Label::new("demo", recorded.shows)?];
     Ok(Service {
-        identity: Identity { service: ServiceName::new(recorded.name)?, labels },
+        identity: Identity { service: ServiceName::new(recorded.name)?, log: None, labels },
         trace: Some(Trace { source: TraceSource::Recording, max_line_bytes: LINE_MAX_BYTES }),
         expvar: Some(Expvar {
             url: hyper::Uri::from_static("http://recording/debug/vars"),
