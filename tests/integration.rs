@@ -27,6 +27,7 @@ mod cli;
 mod config;
 mod exec;
 mod expvar;
+mod follow;
 mod layering;
 mod prometheus;
 mod samples;

@@ -60,6 +60,10 @@ impl Mark {
         Self { id, offset, head_print: Print::of(&head), head, before }
     }
 
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     pub(super) fn before(&self) -> &[u8] {
         &self.before
     }

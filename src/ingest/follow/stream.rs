@@ -112,6 +112,14 @@ impl Stream {
         bytes_at(self.file(), 0, PRINT_BYTES)
     }
 
+    /// Whether the first bytes are still those that were read. What stands before the place is
+    /// compared at every read; alone it could be what a service prints again and again.
+    pub(super) fn begins_as_before(&self) -> io::Result<bool> {
+        let head = self.mark.head();
+        let known = self.is_packed() || head.is_empty();
+        Ok(known || bytes_at(self.file(), 0, head.len())? == head)
+    }
+
     /// From the first byte on again.
     pub(super) fn restart(&mut self) {
         self.mark = Mark::beginning(self.mark.id);

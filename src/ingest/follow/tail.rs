@@ -256,6 +256,9 @@ impl Tail {
         if !open.stream.is_packed() && metadata.size() < open.stream.mark.offset {
             return Ok(Share::Changed);
         }
+        if !open.stream.begins_as_before()? {
+            return Ok(Share::Changed);
+        }
         let mut bytes = 0;
         while bytes < TURN_BYTES {
             match open.stream.read(buffer)? {
