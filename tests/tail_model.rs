@@ -6,6 +6,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -86,6 +87,7 @@ type Calls = Arc<Mutex<Vec<(Vec<u8>, Position)>>>;
 #[derive(Clone, Default)]
 struct Recorder {
     calls: Calls,
+    caught_up: Arc<AtomicU32>,
     saved: Option<Position>,
 }
 
@@ -99,7 +101,9 @@ impl TraceSink for Recorder {
     fn saved_position(&self) -> Option<Position> {
         self.saved.clone()
     }
-    fn caught_up(&mut self) {}
+    fn caught_up(&mut self) {
+        self.caught_up.fetch_add(1, Ordering::Relaxed);
+    }
     fn packet(&mut self, _: &[u8], _: &mut Vec<u8>) {}
     fn break_line(&mut self) {}
     fn end(&mut self, _: &mut Vec<u8>) {}
@@ -129,6 +133,7 @@ struct World {
     tail: Option<Tail>,
     calls: Calls,
     saves: Vec<Save>,
+    caught_up: Arc<AtomicU32>,
     /// A deleted file that the follower has open.
     held: Option<Range<usize>>,
     clock_went_back: bool,
@@ -160,6 +165,7 @@ impl World {
             tail: None,
             calls: Arc::default(),
             saves: Vec::new(),
+            caught_up: Arc::default(),
             held: None,
             clock_went_back: false,
             lost: Vec::new(),
@@ -444,7 +450,9 @@ impl World {
                 }
             }
         }
-        let sink = Recorder { calls: Arc::clone(&self.calls), saved };
+        self.caught_up.store(0, Ordering::Relaxed);
+        let caught_up = Arc::clone(&self.caught_up);
+        let sink = Recorder { calls: Arc::clone(&self.calls), caught_up, saved };
         let telemetry = SourceTelemetry::trace(Arc::clone(&self.metrics), "s", "file");
         self.tail = Some(Tail::new(self.path(), StartAt::Beginning, Box::new(sink), telemetry));
         // The first look is the beginning: what is there then was there before.
@@ -524,6 +532,7 @@ impl World {
             assert_eq!(unexcused, None, "missing {missing:?}");
             at = bytes.end;
         }
+        assert_eq!(self.caught_up.load(Ordering::Relaxed), 1, "caught up once");
         let gaps = self.gaps();
         assert!(!self.must_count || gaps > self.gaps_counted, "a loss was not counted");
         assert!(self.must_count || self.may_count || gaps == self.gaps_counted, "nothing was lost");
@@ -595,4 +604,45 @@ proptest! {
     fn kubelet(ops in ops(Style::Link)) {
         check(Style::Link, &ops);
     }
+}
+
+/// Killed after a first line, rotated, and a compressed form of the rotated file beside it, or in
+/// its place.
+fn rotated_while_dead(damage: impl Fn(&PathBuf, &[u8])) -> World {
+    let mut world = World::new(Style::Count);
+    world.start();
+    world.write(usize::MAX);
+    world.settle();
+    world.kill(0);
+    world.write(usize::MAX);
+    world.rotate();
+    world.write(usize::MAX);
+    let rotated = world.rotated[0].path.clone();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&fs::read(&rotated).unwrap()).unwrap();
+    damage(&rotated, &packed.finish().unwrap());
+    world
+}
+
+#[test]
+fn a_compressed_file_that_is_still_being_written_is_not_trusted() {
+    let mut world = rotated_while_dead(|rotated, packed| {
+        fs::write(rotated.with_extension("1.gz"), &packed[..packed.len() / 2]).unwrap();
+        fs::write(rotated.with_extension("1.gz.tmp"), packed).unwrap();
+    });
+    world.start();
+    world.settle();
+    assert_eq!(world.gaps(), 0);
+}
+
+#[test]
+fn a_damaged_compressed_file_is_a_gap_and_the_current_one_is_read() {
+    let mut world = rotated_while_dead(|rotated, packed| {
+        fs::write(rotated.with_extension("1.gz"), &packed[..packed.len() / 2]).unwrap();
+        fs::remove_file(rotated).unwrap();
+    });
+    world.lost.push(world.rotated[0].bytes.clone());
+    world.must_count = true;
+    world.start();
+    world.settle();
 }
