@@ -13,6 +13,7 @@ use crate::frame::packets::TraceLines;
 use crate::ingest::follow::run::{self as follow, Follow, Instances, Target};
 use crate::ingest::scrape::{self, BodySink};
 use crate::ingest::{command, fifo, stdin};
+use crate::keeper::Keeper;
 use crate::model::sink::TraceSink;
 use crate::pipeline::{Pipeline, Pipelines};
 use crate::runtime::health::{Health, Latch};
@@ -20,8 +21,10 @@ use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::Trigger;
 use crate::serve::page::Page;
 use crate::serve::routes::Routes;
+use crate::state::store::OpenError;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::{Reason, SourceTelemetry};
+use crate::telemetry::state::StateTelemetry;
 
 /// How long tasks may take to end when we stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -38,6 +41,8 @@ pub struct Stations {
     pub pipelines: Pipelines,
     /// About ourselves.
     pub metrics: Arc<Metrics>,
+    /// Keeps their state, if it is kept.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Stations {
@@ -54,7 +59,23 @@ impl Stations {
         let own = own.filter(|(service, _)| !has_pattern(service) || service.expvar.is_some());
         let own = own.map(|(_, pipeline)| Arc::clone(pipeline)).collect();
         let pipelines = Pipelines::new(own, Arc::clone(&metrics));
-        Ok(Self { services, pipelines, metrics })
+        Ok(Self { services, pipelines, metrics, keeper: None })
+    }
+
+    /// Goes on from saved state, if the config says where it is.
+    ///
+    /// # Errors
+    /// Another exporter uses it.
+    pub fn keep_state(&mut self, config: &Config) -> Result<(), OpenError> {
+        let Some(state) = &config.state else {
+            info!(
+                "no state directory: after a restart counters begin at 0, and files are read from where the config says"
+            );
+            return Ok(());
+        };
+        let telemetry = StateTelemetry::new(Arc::clone(&self.metrics));
+        self.keeper = Some(Keeper::open(state, self.pipelines.clone(), telemetry)?);
+        Ok(())
     }
 }
 
@@ -83,6 +104,7 @@ impl App {
             config.services.iter().zip(&triggers).filter(|(service, _)| reads_on_scrape(service));
         let routes = Arc::new(Routes {
             pipelines: stations.pipelines.clone(),
+            keeper: stations.keeper.clone(),
             triggers: on_scrape.map(|(_, trigger)| Arc::clone(trigger)).collect(),
             health,
             metrics: Arc::clone(&stations.metrics),
@@ -137,7 +159,9 @@ impl App {
                 let latch = self.supervisor.health().latch();
                 let pipelines = self.stations.pipelines.clone();
                 let to = if trace.source.is_pattern() {
-                    Target::Each(Box::new(Files { service: service.clone(), pipelines, telemetry }))
+                    let keeper = self.stations.keeper.clone();
+                    let service = service.clone();
+                    Target::Each(Box::new(Files { service, pipelines, keeper, telemetry }))
                 } else {
                     Target::One(sink, telemetry)
                 };
@@ -210,8 +234,15 @@ impl App {
             self.supervisor.stop().clone(),
         );
         self.supervisor.spawn("server", server);
+        if let Some(keeper) = &self.stations.keeper {
+            let run = Arc::clone(keeper).run(self.supervisor.stop().clone());
+            self.supervisor.spawn("keeper", run);
+        }
         stop.await;
         self.supervisor.shut_down(STOP_DEADLINE).await;
+        if let Some(keeper) = &self.stations.keeper {
+            keeper.last().await;
+        }
         info!("stopped");
     }
 }
@@ -253,17 +284,26 @@ fn has_pattern(service: &Service) -> bool {
 struct Files {
     service: Service,
     pipelines: Pipelines,
+    keeper: Option<Arc<Keeper>>,
     telemetry: Arc<SourceTelemetry>,
 }
 
 impl Instances for Files {
     fn add(&mut self, log: &str) -> (Box<dyn TraceSink>, Arc<SourceTelemetry>) {
-        let pipeline = self.pipelines.add_file(&self.service, log);
+        let restore = |pipeline: &Pipeline| {
+            if let Some(keeper) = &self.keeper {
+                keeper.restore(pipeline);
+            }
+        };
+        let pipeline = self.pipelines.add_file(&self.service, log, restore);
         (Box::new(pipeline.sink()), self.telemetry.another())
     }
 
     fn remove(&mut self, log: &str) {
-        self.pipelines.remove_file(&self.service.identity.service, log);
+        let gone = self.pipelines.remove_file(&self.service.identity.service, log);
+        if let Some((keeper, gone)) = self.keeper.as_ref().zip(gone) {
+            keeper.forget(&gone);
+        }
     }
 
     fn passed_over(&mut self, files: usize) {

@@ -3,8 +3,10 @@
 //! The lock is held while a chunk is worked on (at most 64 KiB) or a snapshot is taken; never
 //! across an await.
 
+pub mod saved;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::proto::MetricFamily;
@@ -26,6 +28,7 @@ use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::TraceTelemetry;
+use saved::Exportable;
 
 /// What the packet framer needs of the grammars.
 const GRAMMAR: Grammar = Grammar {
@@ -39,6 +42,13 @@ pub struct Pipeline {
     inner: Mutex<Inner>,
     telemetry: TraceTelemetry,
     started: Instant,
+    /// What our clock showed when we started; it goes on where a saved state left it.
+    epoch: OnceLock<Duration>,
+    name: Box<str>,
+    source: Box<str>,
+    follows_file: bool,
+    is_one_of_many: bool,
+    replays: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +58,14 @@ struct Inner {
     reader: Reader<Tally>,
     state: ServiceState,
     stats: TraceStats,
+    /// Up to where the bytes of a file were taken.
+    position: Option<Position>,
+    /// Not everything was read again yet that was read before we were restarted.
+    behind: bool,
+    /// Rises with everything that is taken in.
+    taken: u64,
+    /// While state is kept: what of it was saved.
+    exportable: Option<Exportable>,
 }
 
 impl Pipeline {
@@ -73,9 +91,30 @@ impl Pipeline {
             reader: if by_packets { Reader::of_packets() } else { Reader::of_stream() },
             state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
             stats: TraceStats::default(),
+            position: None,
+            behind: false,
+            taken: 0,
+            exportable: None,
         };
-        let telemetry = TraceTelemetry::new(metrics, service.identity.service.as_str());
-        Arc::new(Self { inner: Mutex::new(inner), telemetry, started: Instant::now() })
+        let name = service.identity.service.as_str();
+        let key = match &service.identity.log {
+            // A name has no tab.
+            Some(log) => format!("{name}\t{log}"),
+            None => name.to_owned(),
+        };
+        let follows_file =
+            matches!(service.trace, Some(Trace { source: TraceSource::File { .. }, .. }));
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            telemetry: TraceTelemetry::new(metrics, name),
+            started: Instant::now(),
+            epoch: OnceLock::new(),
+            name: key.into(),
+            is_one_of_many: service.identity.log.is_some(),
+            source: source_of(service).into(),
+            follows_file,
+            replays: follows_file && service.expvar.is_none(),
+        })
     }
 
     /// Where ingest puts the bytes of the trace.
@@ -91,6 +130,7 @@ impl Pipeline {
     pub fn expvar(&self, body: &[u8]) -> Result<(), ExpvarError> {
         let vars = expvar::read(body);
         let mut inner = self.lock();
+        inner.taken += 1;
         let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
         match vars.memstats {
             Some(stats) => inner.state.observe_memstats(stats),
@@ -104,7 +144,9 @@ impl Pipeline {
 
     /// `/debug/vars` could not be read.
     pub fn expvar_failed(&self) {
-        self.lock().state.expvar_failed();
+        let mut inner = self.lock();
+        inner.taken += 1;
+        inner.state.expvar_failed();
     }
 
     /// Records read so far.
@@ -119,21 +161,40 @@ impl Pipeline {
         self.lock().stats.lines
     }
 
-    /// Every series at this moment; brings the counters about the stream up to date too.
+    /// Every series at this moment, or when it was saved last if state is kept; brings the counters
+    /// about the stream to the same moment. Nothing while we are behind.
     #[must_use]
-    pub fn snapshot(&self) -> ServiceSnapshot {
+    pub fn snapshot(&self) -> Option<ServiceSnapshot> {
         let now = self.now();
         let inner = self.lock();
+        if inner.behind {
+            return None;
+        }
+        if let Some(saved) = inner.exportable.as_ref().filter(|saved| saved.taken != inner.taken) {
+            self.telemetry.publish(&saved.stats);
+            return Some(saved.snapshot.clone());
+        }
         self.telemetry.publish(&inner.stats);
-        inner.state.snapshot(now)
+        Some(inner.state.snapshot(now))
     }
 
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.epoch.get().copied().unwrap_or_default().saturating_add(self.started.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a service's trace comes from, to know it again.
+fn source_of(service: &Service) -> String {
+    match service.trace.as_ref().map(|trace| &trace.source) {
+        Some(TraceSource::File { path, .. }) => format!("file {}", path.display()),
+        Some(TraceSource::Fifo(path)) => format!("fifo {}", path.display()),
+        Some(TraceSource::Command(words)) => format!("command {}", words.join(" ")),
+        Some(other) => other.name().into(),
+        None => String::new(),
     }
 }
 
@@ -150,29 +211,32 @@ pub struct Sink(Arc<Pipeline>);
 impl TraceSink for Sink {
     fn bytes(&mut self, chunk: &[u8]) {
         let now = self.0.now();
-        let inner = &mut *self.0.lock();
-        let Inner { lines, reader, state, stats, .. } = inner;
-        stats.bytes += chunk.len() as u64;
-        let counted = lines.push(chunk, |line| {
-            reader.line(line, stats, &mut |record| state.observe(record, now));
-        });
-        stats.lines += counted.lines;
-        stats.lines_too_long += counted.too_long;
+        self.0.lock().bytes(chunk, now);
     }
 
-    fn file_bytes(&mut self, chunk: &[u8], _end: Position) {
-        self.bytes(chunk);
+    fn file_bytes(&mut self, chunk: &[u8], end: Position) {
+        let now = self.0.now();
+        let mut inner = self.0.lock();
+        inner.bytes(chunk, now);
+        inner.position = Some(end);
     }
 
     fn saved_position(&self) -> Option<Position> {
-        None
+        self.0.lock().position.clone()
     }
 
-    fn caught_up(&mut self) {}
+    fn gap(&mut self) {
+        self.0.lock().break_off();
+    }
+
+    fn caught_up(&mut self) {
+        self.0.lock().behind = false;
+    }
 
     fn packet(&mut self, packet: &[u8], passed: &mut Vec<u8>) {
         let inner = &mut *self.0.lock();
         let Inner { packets, reader, state, stats, .. } = inner;
+        inner.taken += 1;
         stats.bytes += packet.len() as u64;
         let mut lines = 0;
         let given_up = packets.push(packet, passed, |line| {
@@ -184,8 +248,10 @@ impl TraceSink for Sink {
     }
 
     fn break_line(&mut self) {
-        let Inner { lines, stats, .. } = &mut *self.0.lock();
-        stats.note_lost(lines.cut().as_deref().and_then(kind_of_cut), LostReason::Cut);
+        let mut inner = self.0.lock();
+        let cut = inner.lines.cut();
+        inner.stats.note_lost(cut.as_deref().and_then(kind_of_cut), LostReason::Cut);
+        inner.taken += 1;
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {
@@ -195,6 +261,20 @@ impl TraceSink for Sink {
         stats.note_lost(packets.end(passed), LostReason::Cut);
         reader.end(stats, &mut |record| state.observe(record, now));
         reader.reset();
+        state.gap();
+    }
+}
+
+impl Inner {
+    fn bytes(&mut self, chunk: &[u8], now: Duration) {
+        let Self { lines, reader, state, stats, .. } = self;
+        stats.bytes += chunk.len() as u64;
+        let counted = lines.push(chunk, |line| {
+            reader.line(line, stats, &mut |record| state.observe(record, now));
+        });
+        stats.lines += counted.lines;
+        stats.lines_too_long += counted.too_long;
+        self.taken += 1;
     }
 }
 
@@ -228,34 +308,47 @@ impl Pipelines {
         Self { services: services.into(), files: Arc::default(), metrics }
     }
 
-    /// One more file of a service that reads several: a pipeline of its own, with the label `log`.
+    /// One more file of a service that reads several: a pipeline of its own, with the label `log`;
+    /// `restore` comes before anybody else sees it.
     #[must_use]
-    pub fn add_file(&self, service: &Service, log: &str) -> Arc<Pipeline> {
+    pub fn add_file(
+        &self,
+        service: &Service,
+        log: &str,
+        restore: impl FnOnce(&Pipeline),
+    ) -> Arc<Pipeline> {
         let identity = Identity { log: Some(log.into()), ..service.identity.clone() };
         let file = Service { identity, expvar: None, ..service.clone() };
         let pipeline = Pipeline::new(&file, Arc::clone(&self.metrics), TraceLines::Keep);
+        restore(&pipeline);
         let key = (service.identity.service.clone(), log.into());
         self.files().insert(key, Arc::clone(&pipeline));
         pipeline
     }
 
     /// Such a file is gone: its series end.
-    pub fn remove_file(&self, service: &ServiceName, log: &str) {
-        let gone = self.files().remove(&(service.clone(), log.into()));
+    pub fn remove_file(&self, service: &ServiceName, log: &str) -> Option<Arc<Pipeline>> {
+        let gone = self.files().remove(&(service.clone(), log.into()))?;
         // What it counted about ourselves stays.
-        let _last = gone.map(|pipeline| pipeline.snapshot());
+        let _last = gone.snapshot();
+        Some(gone)
+    }
+
+    /// Every service, and every file of those that read several.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Pipeline>> {
+        let files = self.files();
+        self.services.iter().chain(files.values()).cloned().collect()
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A picture of all services, and then of ourselves.
+    /// A picture of all services that are not behind, and then of ourselves.
     #[must_use]
     pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
-        let files: Vec<_> = self.files().values().cloned().collect();
-        let all = self.services.iter().chain(&files);
-        let services = all.map(|service| service.snapshot()).collect();
+        let services = self.all().iter().filter_map(|service| service.snapshot()).collect();
         (services, self.metrics.gather())
     }
 

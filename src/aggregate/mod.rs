@@ -10,4 +10,5 @@ pub mod memstats;
 pub mod sched;
 pub mod service;
 pub mod tally;
+pub mod ticks;
 pub mod variables;

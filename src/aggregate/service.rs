@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
 use super::gc::GcState;
-use super::histogram::Histogram;
+use super::histogram::{Buckets, Histogram};
 use super::memstats::MemState;
 use super::sched::SchedState;
 use super::tally::Tally;
@@ -34,9 +36,18 @@ pub struct Options {
 pub struct ServiceState {
     identity: Arc<Identity>,
     options: Options,
+    kept: Kept,
+}
+
+/// What outlives us.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
     sched: SchedState,
     gc: GcState,
     memstats: MemState,
+    /// Says nothing of a later moment.
+    #[serde(skip)]
     variables: VariableState,
     starts_by_trace: u64,
     starts_by_expvar: u64,
@@ -46,60 +57,62 @@ impl ServiceState {
     /// `watching_since_ns`: the time of day, in nanoseconds since 1970, at which we began to look.
     #[must_use]
     pub fn new(identity: Identity, options: Options, watching_since_ns: u64) -> Self {
-        Self {
-            identity: Arc::new(identity),
-            options,
-            sched: SchedState::default(),
-            gc: GcState::default(),
-            memstats: MemState::new(watching_since_ns),
-            variables: VariableState::default(),
-            starts_by_trace: 0,
-            starts_by_expvar: 0,
-        }
+        let kept = Kept { memstats: MemState::new(watching_since_ns), ..Kept::default() };
+        Self { identity: Arc::new(identity), options, kept }
+    }
+
+    /// What is to be saved.
+    #[must_use]
+    pub const fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Goes on from what was saved.
+    pub fn restore(&mut self, kept: Kept) {
+        self.kept = kept;
+    }
+
+    /// Something of the trace was not read: what follows is not measured against what came before.
+    pub fn gap(&mut self) {
+        self.kept.sched.gap();
+        self.kept.gc.gap();
     }
 
     /// Takes a record of the trace. `now`: time since any fixed moment.
     pub fn observe(&mut self, record: Record<Tally>, now: Duration) {
-        let restarted = match record {
-            Record::Sched(sched) => {
-                let restarted = self.sched.observe(sched, now);
-                if restarted {
-                    self.gc.restarted();
+        let Kept { sched, gc, starts_by_trace, .. } = &mut self.kept;
+        let by_sched = match record {
+            Record::Sched(record) => sched.observe(record, now),
+            Record::SchedDetail(block) => sched.observe_detail(*block, now),
+            Record::Gc(record) => {
+                if gc.observe(record, now) {
+                    sched.restarted();
+                    *starts_by_trace += 1;
                 }
-                restarted
-            }
-            Record::SchedDetail(block) => {
-                let restarted = self.sched.observe_detail(*block, now);
-                if restarted {
-                    self.gc.restarted();
-                }
-                restarted
-            }
-            Record::Gc(gc) => {
-                let restarted = self.gc.observe(gc, now);
-                if restarted {
-                    self.sched.restarted();
-                }
-                restarted
+                false
             }
         };
-        self.starts_by_trace += u64::from(restarted);
+        if by_sched {
+            gc.restarted();
+            *starts_by_trace += 1;
+        }
     }
 
     /// Takes a read of memstats.
     pub fn observe_memstats(&mut self, stats: MemStats) {
-        self.starts_by_expvar += u64::from(self.memstats.observe(stats));
+        let restarted = self.kept.memstats.observe(stats);
+        self.kept.starts_by_expvar += u64::from(restarted);
     }
 
     /// Takes the service's own variables; gives how many of them are not exported.
     pub fn observe_variables(&mut self, variables: Vec<Variable>) -> u64 {
-        self.variables.observe(variables)
+        self.kept.variables.observe(variables)
     }
 
     /// A read of expvar failed: what it said last is no longer exported.
     pub fn expvar_failed(&mut self) {
-        self.memstats.failed();
-        self.variables.failed();
+        self.kept.memstats.failed();
+        self.kept.variables.failed();
     }
 
     /// Every series at this moment, ordered by metric.
@@ -107,19 +120,23 @@ impl ServiceState {
     pub fn snapshot(&self, now: Duration) -> ServiceSnapshot {
         let mut out = Collector { series: Vec::with_capacity(96) };
         if self.options.trace {
-            self.sched.collect(now, self.options.per_p, &mut out);
-            self.gc.collect(now, self.options.expvar, &mut out);
+            self.kept.sched.collect(now, self.options.per_p, &mut out);
+            self.kept.gc.collect(now, self.options.expvar, &mut out);
         }
         if self.options.expvar {
-            self.memstats.collect(self.options.by_size, &mut out);
+            self.kept.memstats.collect(self.options.by_size, &mut out);
         }
         // Both sources see the same restart.
-        out.count(Metric::ProcessStarts, &[], self.starts_by_trace.max(self.starts_by_expvar));
+        out.count(
+            Metric::ProcessStarts,
+            &[],
+            self.kept.starts_by_trace.max(self.kept.starts_by_expvar),
+        );
         out.series.sort_by_key(|series| series.metric);
         ServiceSnapshot {
             identity: Arc::clone(&self.identity),
             series: out.series,
-            variables: self.variables.series(),
+            variables: self.kept.variables.series(),
         }
     }
 }
@@ -156,7 +173,12 @@ impl Collector {
     }
 
     /// A histogram.
-    pub fn histogram(&mut self, metric: Metric, labels: &[&'static str], histogram: &Histogram) {
+    pub fn histogram<B: Buckets>(
+        &mut self,
+        metric: Metric,
+        labels: &[&'static str],
+        histogram: &Histogram<B>,
+    ) {
         self.push(metric, texts(labels), Value::Distribution(histogram.snapshot()));
     }
 

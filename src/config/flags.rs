@@ -83,7 +83,7 @@ impl Flags {
         let service = ServiceName::new(name).map_err(|what| format!("--service: {what}"))?;
         let identity = Identity { service, log: None, labels: Vec::new() };
         let service = Service { identity, trace, expvar, runqueue_per_p: false };
-        Ok(Config { listen: LISTEN, log: Log::default(), services: vec![service] })
+        Ok(Config { listen: LISTEN, log: Log::default(), services: vec![service], state: None })
     }
 }
 

@@ -36,6 +36,9 @@ pub const EXPVAR_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest expvar body read, in bytes: memstats alone has 5 KiB.
 pub const EXPVAR_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 
+/// How often state is saved: what the machine's own crash may cost. Our end costs nothing.
+pub const STATE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The settings of the daemon.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -45,6 +48,17 @@ pub struct Config {
     pub log: Log,
     /// The services, in the order written; names are unique.
     pub services: Vec<Service>,
+    /// Where counters and positions outlive us.
+    pub state: Option<State>,
+}
+
+/// Settings of the state directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The directory; it is made if it is missing.
+    pub directory: PathBuf,
+    /// How often state is saved, if something changed.
+    pub interval: Duration,
 }
 
 /// Settings of our own log.

@@ -2,7 +2,7 @@
 //!
 //! A field that the writing Go version does not have is `None` (JSON null), never 0.
 
-use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeSeq};
 
 use super::stats::RecordKind;
 
@@ -32,10 +32,27 @@ impl Serialize for Milli {
     }
 }
 
+impl<'de> Deserialize<'de> for Milli {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be in range"
+    )]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = f64::deserialize(deserializer)?;
+        let thousandths = (value * 1000.0).round();
+        if !(0.0..=9_007_199_254_740_992.0).contains(&thousandths) {
+            return Err(D::Error::custom("not a number of thousandths"));
+        }
+        Ok(Self(thousandths as u64))
+    }
+}
+
 /// The fields that a schedtrace line and the head of a scheddetail block share.
 ///
 /// All but the uptime are momentary values read without a lock (src/runtime/proc.go, schedtrace).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SchedSummary {
     /// Milliseconds since the first SCHED print of the process.
     pub uptime_ms: u64,
@@ -74,7 +91,8 @@ pub struct Sched {
 }
 
 /// The first line of a scheddetail block.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DetailHead {
     /// The shared fields.
     pub summary: SchedSummary,
@@ -91,7 +109,8 @@ pub struct DetailHead {
 }
 
 /// A `  P0: …` line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Proc {
     /// Number of the P.
     pub id: u32,
@@ -171,6 +190,13 @@ pub const fn goroutine_state(status: u32) -> &'static str {
     }
 }
 
+/// A state by its name, in the text that lives as long as we do.
+#[must_use]
+pub fn goroutine_state_named(name: &str) -> Option<&'static str> {
+    const PAST_THE_LAST: u32 = 12;
+    (0..=PAST_THE_LAST).map(goroutine_state).find(|known| *known == name)
+}
+
 /// The name of a P's state (src/runtime/runtime2.go, `_Pidle` and following).
 #[must_use]
 pub const fn proc_status(status: u32) -> &'static str {
@@ -209,7 +235,8 @@ impl Serialize for Goroutine<'_> {
 }
 
 /// Wall times of a garbage collection, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GcClock {
     /// Stop the world and sweep termination.
     pub sweep_termination: Milli,
@@ -226,7 +253,8 @@ pub struct GcClock {
 }
 
 /// CPU times of a garbage collection, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GcCpu {
     /// Sweep termination.
     pub sweep_termination: Milli,
@@ -247,7 +275,8 @@ pub struct GcCpu {
 }
 
 /// One gctrace line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Gc {
     /// Number of the cycle, from 1.
     pub cycle: u32,
@@ -313,7 +342,7 @@ impl<D> Record<D> {
 ///
 /// A service may have millions of goroutines, so who reads the block decides how much of each
 /// thread and goroutine `D` keeps.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DetailBlock<D> {
     /// Its first line.
     pub head: DetailHead,

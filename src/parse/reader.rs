@@ -1,5 +1,7 @@
 //! Lines → records: a scheddetail block is many lines, everything else is one.
 
+use serde::{Deserialize, Serialize};
+
 use super::forms::Forms;
 use super::line::{self, Line, Verdict};
 use super::reassemble::{Outcome, Reassembler};
@@ -11,7 +13,8 @@ use crate::model::stats::{LostReason, RecordKind, TraceStats};
 const PROCS_MAX: usize = 65_536;
 
 /// Reads one service's lines in order.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default = "Reader::of_packets", bound(deserialize = "D: Dump + Deserialize<'de>"))]
 pub struct Reader<D> {
     /// None where packets keep the runtime's lines apart: then nothing is torn.
     torn: Option<Reassembler>,
@@ -23,14 +26,14 @@ pub struct Reader<D> {
 }
 
 /// Where in a block the last line stood; the order is fixed: P, M, G.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Part {
     Procs,
     Threads,
     Goroutines,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Open<D> {
     block: DetailBlock<D>,
     part: Part,
@@ -201,6 +204,17 @@ impl<D: Dump> Reader<D> {
         let lost = self.torn.as_mut().and_then(Reassembler::give_up);
         self.note_lost(lost, stats);
         self.close(stats, emit);
+    }
+
+    /// What follows does not continue what came before, and something between was not read: gives
+    /// up what is not complete, and forgets what was learned of the process.
+    pub fn abandon(&mut self, stats: &mut TraceStats) {
+        let lost = self.torn.as_mut().and_then(Reassembler::give_up);
+        self.note_lost(lost, stats);
+        if self.open.is_some() {
+            stats.lost.add(RecordKind::SchedDetail, LostReason::Cut, 1);
+        }
+        self.reset();
     }
 
     /// What follows comes from another process or another place: forgets what was learned.

@@ -14,6 +14,8 @@
 //! Where that leaves more than one way, all are followed; a line is given out only if a single way
 //! leads to a whole one.
 
+use serde::{Deserialize, Serialize};
+
 use super::line::{self, Verdict};
 use super::shapes::Shapes;
 use crate::model::stats::RecordKind;
@@ -39,7 +41,7 @@ pub enum Outcome {
 }
 
 /// A trace line that is not whole yet.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Open {
     kind: RecordKind,
     ways: Vec<Vec<u8>>,
@@ -49,7 +51,8 @@ struct Open {
 }
 
 /// Puts torn lines together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Reassembler {
     open: Option<Open>,
     shapes: Shapes,

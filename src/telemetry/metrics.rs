@@ -3,7 +3,7 @@
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
     core::Collector,
 };
 
@@ -54,6 +54,10 @@ pub struct Metrics {
     pub scrape_errors: IntCounterVec,
     pub unreadable_vars: IntCounterVec,
     pub dropped_vars: IntCounterVec,
+    pub state_saves: IntCounter,
+    pub state_save_errors: IntCounterVec,
+    pub state_last_save: Gauge,
+    pub state_load_errors: IntCounterVec,
     pub http_requests: IntCounterVec,
     pub http_connections: IntGauge,
     pub http_refused: IntCounter,
@@ -199,6 +203,27 @@ impl Metrics {
                 "expvar_dropped_total",
                 "Variables of /debug/vars that were not exported, because there are too many or two have the same name.",
                 &["service"],
+            )?,
+            state_saves: registered(
+                r,
+                IntCounter::with_opts(options("state_saves_total", "States of services saved.")),
+            )?,
+            state_save_errors: counters(
+                "state_save_errors_total",
+                "States of services that could not be saved, by reason.",
+                &["reason"],
+            )?,
+            state_last_save: registered(
+                r,
+                Gauge::with_opts(options(
+                    "state_last_save_timestamp_seconds",
+                    "When a service's state was last saved, in seconds since 1970; 0 if never.",
+                )),
+            )?,
+            state_load_errors: counters(
+                "state_load_errors_total",
+                "Saved states that were not used when the exporter started, by reason; the counters of that service began at 0.",
+                &["reason"],
             )?,
             http_requests: counters(
                 "http_requests_total",

@@ -159,12 +159,16 @@ pub struct TraceTelemetry {
 }
 
 impl TraceTelemetry {
-    /// Begins every counter at 0.
+    /// Shows nothing before the first [`Self::publish`]: a counter that goes on from what was
+    /// saved must not stand at 0 before.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, service: &str) -> Self {
-        let telemetry = Self { metrics, service: service.into(), published: Mutex::default() };
-        telemetry.publish(&TraceStats::default());
-        telemetry
+        Self { metrics, service: service.into(), published: Mutex::default() }
+    }
+
+    /// So much is not to be counted again.
+    pub fn note_published(&self, stats: &TraceStats) {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = *stats;
     }
 
     /// Brings the counters to what the pure stations counted.

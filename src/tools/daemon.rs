@@ -26,7 +26,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit();
     tokio_runtime().context("cannot start the runtime")?.block_on(async {
         let listener = bind(config.listen).await?;
-        let stations = Stations::new(&config, TraceLines::Keep)?;
+        let mut stations = Stations::new(&config, TraceLines::Keep)?;
+        stations.keep_state(&config)?;
         let app = App::build(config, stations);
         app.start_watch();
         app.start_endpoints();

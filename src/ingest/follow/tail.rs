@@ -222,6 +222,7 @@ impl Tail {
                 Ok(Share::Changed) => self.changed(open).map_err(failure)?,
                 Err(_damaged) if open.stream.is_packed() => {
                     self.telemetry.gap(Gap::Unreadable, None, &self.path.display());
+                    self.sink.gap();
                     self.at_end(open, 0).map_err(failure)?
                 }
                 Err(error) => {

@@ -89,6 +89,7 @@ fn config(listen: SocketAddr) -> anyhow::Result<Config> {
         listen,
         log: Log { level: tracing::level_filters::LevelFilter::WARN, ..Log::default() },
         services,
+        state: None,
     })
 }
 

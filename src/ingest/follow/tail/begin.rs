@@ -81,7 +81,7 @@ impl Tail {
         // What stands beside it may have been read before.
         self.known = search::older(&self.home, &stream)?;
         self.telemetry.gap(Gap::Gone, None, &self.path.display());
-        self.sink.break_line();
+        self.sink.gap();
         Ok(stream)
     }
 
@@ -90,6 +90,7 @@ impl Tail {
         for (n, gap) in [(after.unreadable, Gap::Unreadable), (after.doubtful, Gap::Gone)] {
             for _ in 0..n {
                 self.telemetry.gap(gap, None, &self.path.display());
+                self.sink.gap();
             }
         }
         self.ahead = after.ahead;

@@ -40,6 +40,7 @@ impl Tail {
         }
         if has_writer && !quiet {
             self.telemetry.gap(Gap::Late, None, &self.path.display());
+            self.sink.gap();
         }
         self.leave(open)?;
         Ok(if next_is_current { Step::Next } else { Step::Done(Turn::More) })
@@ -162,7 +163,7 @@ impl Tail {
         } else {
             self.known = search::older(&self.home, &open.stream)?;
             self.telemetry.gap(Gap::Truncated, None, &self.path.display());
-            self.sink.break_line();
+            self.sink.gap();
             self.open = Some(open);
         }
         Ok(Step::Next)
