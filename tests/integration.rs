@@ -35,6 +35,7 @@ mod serve;
 mod signals;
 mod sources;
 mod stall;
+mod state;
 mod tail;
 mod tail_model;
 mod torn;

@@ -15,10 +15,10 @@ pub trait Buckets {
 }
 
 macro_rules! buckets {
-    ($($(#[$doc:meta])* $name:ident: $parts:literal, $bounds:expr;)*) => {
+    ($($(#[$doc:meta])* $vis:vis $name:ident: $parts:literal, $bounds:expr;)*) => {
         $($(#[$doc])*
         #[derive(Debug, Clone, Copy)]
-        pub enum $name {}
+        $vis enum $name {}
 
         impl Buckets for $name {
             const BOUNDS: &'static [f64] = $bounds;
@@ -36,17 +36,17 @@ const GC_SECONDS: &[f64] = &[
 
 buckets! {
     /// Times of garbage collection as gctrace prints them: milliseconds with three places.
-    GcMicroseconds: 1e6, GC_SECONDS;
+    pub GcMicroseconds: 1e6, GC_SECONDS;
     /// Pauses as expvar has them.
-    GcNanoseconds: 1e9, GC_SECONDS;
+    pub GcNanoseconds: 1e9, GC_SECONDS;
     /// Time between two cycles, as gctrace prints moments; the runtime forces one after 120 s.
-    GcIntervalMilliseconds: 1e3,
+    pub GcIntervalMilliseconds: 1e3,
         &[0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
     /// Goroutines; a P's own queue holds at most 256.
-    Goroutines: 1.0,
+    pub Goroutines: 1.0,
         &[0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0];
     /// Shares between 0 and 1, in billionths.
-    RatioBillionths: 1e9, &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+    pub RatioBillionths: 1e9, &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 }
 
 /// A histogram of whole parts of a unit (nanoseconds, goroutines), so that its sum is exact.

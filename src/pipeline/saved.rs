@@ -176,3 +176,206 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::config::Service;
+    use crate::frame::packets::TraceLines;
+    use crate::model::sink::TraceSink;
+    use crate::telemetry::metrics::Metrics;
+
+    const VARS: [&[u8]; 2] = [
+        include_bytes!("../../tests/fixtures/samples/go1.19-debug-vars.json"),
+        include_bytes!("../../tests/fixtures/samples/go1.27-debug-vars.json"),
+    ];
+
+    fn config(sources: &str) -> Service {
+        let text = format!("services: [{{name: s, {sources}}}]\n");
+        crate::config::file::read(&text).unwrap().services.remove(0)
+    }
+
+    const FILE: &str = "trace: {file: /x}, expvar: {url: 'http://h'}";
+
+    fn pipeline(sources: &str) -> Arc<Pipeline> {
+        Pipeline::new(&config(sources), Arc::new(Metrics::new().unwrap()), TraceLines::Keep)
+    }
+
+    fn bytes(pipeline: &Pipeline) -> Vec<u8> {
+        pipeline.save(Outlives::Us).unwrap().unwrap().bytes
+    }
+
+    fn position(offset: usize) -> Position {
+        let print = crate::model::position::Print::default();
+        Position { device: 1, inode: 2, offset: offset as u64, head: print, before: print }
+    }
+
+    /// What a real service of each kind wrote, with its log lines between the pieces.
+    fn trace() -> Vec<u8> {
+        let fixture = |name: &str| {
+            let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read(path).unwrap()
+        };
+        let mut trace = b"2026/11/21 10:00:00 INFO started\n".to_vec();
+        for name in
+            ["samples/go1.27-scheddetail.log", "samples/go1.19-gctrace.log", "go1.27-trace.log"]
+        {
+            for (n, line) in
+                fixture(name).split_inclusive(|byte| *byte == b'\n').take(400).enumerate()
+            {
+                // A log line of the service stands between two pieces, or between two lines.
+                let piece = line.iter().position(|byte| *byte == b'=' || *byte == b'@');
+                let at = piece.filter(|_| n % 5 == 0).map_or(0, |at| at + 1);
+                trace.extend_from_slice(&line[..at]);
+                trace.extend_from_slice(b"2026/11/21 10:00:00 INFO request\n");
+                trace.extend_from_slice(&line[at..]);
+            }
+        }
+        trace
+    }
+
+    /// Reads `trace` in the lives that end at `deaths`, each in chunks of `chunk` bytes.
+    fn lives(trace: &[u8], deaths: &[usize], chunk: usize) -> Arc<Pipeline> {
+        let mut life = pipeline(FILE);
+        let mut from = 0;
+        for (n, death) in deaths.iter().chain([&trace.len()]).enumerate() {
+            let mut sink = life.sink();
+            assert_eq!(sink.saved_position(), (from > 0).then(|| position(from)));
+            for piece in trace[from..*death].chunks(chunk) {
+                from += piece.len();
+                sink.file_bytes(piece, position(from));
+            }
+            if n < deaths.len() {
+                life.expvar(VARS[0]).unwrap();
+                let saved = bytes(&life);
+                life = pipeline(FILE);
+                life.restore(&saved).unwrap();
+                assert!(life.snapshot().is_none(), "behind until it has caught up");
+            }
+        }
+        life.sink().caught_up();
+        life.expvar(VARS[1]).unwrap();
+        life
+    }
+
+    /// Everything but the times at which gauges were read.
+    fn result(pipeline: &Pipeline) -> (ServiceSnapshot, TraceStats) {
+        (pipeline.snapshot().unwrap(), pipeline.lock().stats)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn deaths_at_any_byte_change_nothing(
+            deaths in prop::collection::vec(any::<Index>(), 1..6),
+            chunk in 1usize..9000,
+        ) {
+            let trace = trace();
+            let mut deaths: Vec<usize> = deaths.iter().map(|at| 1 + at.index(trace.len() - 1)).collect();
+            deaths.sort_unstable();
+            deaths.dedup();
+            let whole = pipeline(FILE);
+            let mut from = 0;
+            for death in &deaths {
+                whole.sink().bytes(&trace[from..*death]);
+                whole.expvar(VARS[0]).unwrap();
+                from = *death;
+            }
+            whole.sink().bytes(&trace[from..]);
+            whole.expvar(VARS[1]).unwrap();
+            let (expected, stats) = result(&whole);
+            prop_assert!(stats.records.total() > 50 && stats.recovered.total() > 10, "{stats:?}");
+            let (found, found_stats) = result(&lives(&trace, &deaths, chunk));
+            prop_assert_eq!(found_stats, stats);
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn the_state_that_is_read_is_the_state_that_was_saved(length in any::<Index>()) {
+            let trace = trace();
+            let first = pipeline(FILE);
+            let length = 1 + length.index(trace.len() - 1);
+            first.sink().file_bytes(&trace[..length], position(length));
+            let saved = bytes(&first);
+            let second = pipeline(FILE);
+            second.restore(&saved).unwrap();
+            let content = |bytes: &[u8]| {
+                let mut content: serde_json::Value = codec::decode(bytes).unwrap();
+                content["clock"].take();
+                content["saved_at_ns"].take();
+                content
+            };
+            prop_assert_eq!(content(&bytes(&second)), content(&saved));
+        }
+    }
+
+    #[test]
+    fn another_service_or_source_is_not_taken_for_this_one() {
+        let first = pipeline(FILE);
+        let half = &trace()[..30_000];
+        first.sink().file_bytes(half, position(half.len()));
+        let saved = bytes(&first);
+        let samples = |pipeline: &Pipeline| {
+            let mut page = Vec::new();
+            let services = [pipeline.snapshot().unwrap()];
+            crate::export::text::services(&mut page, crate::aggregate::catalog::METRICS, &services);
+            let page = String::from_utf8(page).unwrap();
+            page.lines().find(|line| line.starts_with("go_sched_samples_total")).unwrap().to_owned()
+        };
+        for source in ["trace: {file: /y}", "trace: {stdin: true}", "trace: {fifo: /x}"] {
+            let other = pipeline(source);
+            other.restore(&saved).unwrap();
+            assert_eq!(samples(&other), samples(&first), "{source}: counters go on");
+            assert_eq!(other.sink().saved_position(), None, "{source}: reading does not");
+        }
+        let text = "services: [{name: t, trace: {file: /x}}]\n";
+        let config = crate::config::file::read(text).unwrap().services.remove(0);
+        let other = Pipeline::new(&config, Arc::new(Metrics::new().unwrap()), TraceLines::Keep);
+        assert!(matches!(other.restore(&saved), Err(RestoreError::OtherService(_))));
+        assert_eq!(other.lock().stats, TraceStats::default());
+    }
+
+    #[test]
+    fn nothing_is_exported_before_it_is_saved() {
+        let pipeline = pipeline("trace: {stdin: true}");
+        pipeline.keep();
+        let before = pipeline.snapshot().unwrap();
+        pipeline.sink().bytes(&trace());
+        assert_eq!(pipeline.snapshot().unwrap(), before);
+        let saving = pipeline.save(Outlives::Us).unwrap().unwrap();
+        pipeline.sink().bytes(&trace());
+        pipeline.saved(saving);
+        let saved = pipeline.snapshot().unwrap();
+        assert_ne!(saved, before);
+        pipeline.save_failed();
+        assert_ne!(pipeline.snapshot().unwrap(), saved, "what is not saved is better than nothing");
+    }
+
+    #[test]
+    fn what_is_saved_waits_for_the_disk_once() {
+        let pipeline = pipeline(FILE);
+        pipeline.keep();
+        pipeline.sink().bytes(b"line\n");
+        let save = |outlives| pipeline.save(outlives).unwrap().map(|saving| pipeline.saved(saving));
+        assert!(save(Outlives::Us).is_some() && save(Outlives::Us).is_none());
+        assert!(save(Outlives::TheMachine).is_some() && save(Outlives::TheMachine).is_none());
+    }
+
+    #[test]
+    fn a_state_is_small_however_many_goroutines_there_are() {
+        let detail = trace();
+        let goroutine = "  G1: status=4(chan receive) m=nil lockedm=nil\n";
+        let pipeline = pipeline(FILE);
+        pipeline.sink().bytes(&detail[..detail.len() / 2]);
+        let few = bytes(&pipeline).len();
+        pipeline.sink().bytes(goroutine.repeat(20_000).as_bytes());
+        let many = bytes(&pipeline).len();
+        assert!(many < few + 1000 && many < 64 * 1024, "{few} and {many} bytes");
+    }
+}
