@@ -363,3 +363,161 @@ impl Pipelines {
         page
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::catalog::Metric;
+    use crate::model::snapshot::{MetricId, Number, Value};
+
+    fn gc(cycle: u32, at_ms: u32) -> String {
+        format!(
+            "gc {cycle} @{}.{:03}s 1%: 0.031+0.51+0.048 ms clock, 0.063+0.12/0.26/0+0.097 ms cpu, 4->4->1 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
+            at_ms / 1000,
+            at_ms % 1000
+        )
+    }
+
+    fn sched(uptime_ms: u32) -> String {
+        format!(
+            "SCHED {uptime_ms}ms: gomaxprocs=1 idleprocs=0 threads=4 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=0 [0]"
+        )
+    }
+
+    fn ticks(uptime_ms: u32, ticks: u32) -> String {
+        let line = sched(uptime_ms).replace("[0]", "[ 0 ]");
+        format!("{line} schedticks=[ {ticks} ]")
+    }
+
+    /// Here something was not read.
+    const GAP: &str = "GAP";
+
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Seen {
+        starts: u64,
+        missed: u64,
+        intervals: u64,
+        ticks: u64,
+    }
+
+    fn read(lines: &[String]) -> Seen {
+        let text = "services: [{name: s, trace: {file: /x}}]";
+        let service = crate::config::file::read(text).unwrap().services.remove(0);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let pipeline = Pipeline::new(&service, metrics, TraceLines::Keep);
+        for line in lines {
+            if line == GAP {
+                pipeline.sink().gap();
+            } else {
+                pipeline.sink().bytes(format!("{line}\n").as_bytes());
+            }
+        }
+        let snapshot = pipeline.snapshot().unwrap();
+        let number = |metric: Metric| {
+            let mut series = snapshot.series.iter();
+            let found = series.find(|series| series.metric == MetricId(metric as u16)).unwrap();
+            match &found.value {
+                Value::Number(Number::Unsigned(n)) => *n,
+                Value::Distribution(distribution) => distribution.counts.iter().sum(),
+                other => panic!("{other:?}"),
+            }
+        };
+        Seen {
+            starts: number(Metric::ProcessStarts),
+            missed: number(Metric::GcRecordsMissed),
+            intervals: number(Metric::GcIntervalSeconds),
+            ticks: number(Metric::SchedTicks),
+        }
+    }
+
+    #[test]
+    fn restarts_are_counted_and_nothing_is_invented_across_one() {
+        let gap = || GAP.to_owned();
+        let none = Seen::default;
+        let table = [
+            ("one process", vec![gc(7, 10), gc(8, 20), gc(9, 30)], Seen { intervals: 2, ..none() }),
+            ("cycles are missing", vec![gc(7, 10), gc(9, 30)], Seen { missed: 1, ..none() }),
+            (
+                "the number went back",
+                vec![gc(40, 50_000), gc(1, 10), gc(2, 20)],
+                Seen { starts: 1, intervals: 1, ..none() },
+            ),
+            (
+                "… and the first cycles are missing",
+                vec![gc(40, 50_000), gc(5, 400)],
+                Seen { starts: 1, missed: 4, ..none() },
+            ),
+            (
+                "the number went on, its time went back",
+                vec![gc(3, 9000), gc(4, 500)],
+                Seen { starts: 1, missed: 3, ..none() },
+            ),
+            (
+                "the uptime went back",
+                vec![sched(5000), sched(0), sched(1000)],
+                Seen { starts: 1, ..none() },
+            ),
+            (
+                "both see it, schedtrace first",
+                vec![sched(5000), gc(40, 5100), sched(0), gc(1, 10)],
+                Seen { starts: 1, ..none() },
+            ),
+            (
+                "both see it, gctrace first",
+                vec![sched(5000), gc(40, 5100), gc(1, 10), sched(0)],
+                Seen { starts: 1, ..none() },
+            ),
+            (
+                "dies before its second sample",
+                vec![sched(0), sched(1000), sched(0), sched(0)],
+                Seen { starts: 2, ..none() },
+            ),
+            ("… always: the first is not certain", vec![sched(0); 4], Seen { starts: 2, ..none() }),
+            ("schedtrace=1", vec![sched(0), sched(0), sched(1), sched(2)], none()),
+            (
+                "was quicker than its predecessor",
+                vec![ticks(1000, 50_000), ticks(2000, 15)],
+                Seen { starts: 1, ticks: 15, ..none() },
+            ),
+            (
+                "ticks wrap",
+                vec![ticks(1000, u32::MAX), ticks(2000, 9)],
+                Seen { ticks: 10, ..none() },
+            ),
+            (
+                "a gap",
+                vec![gc(5, 1000), gap(), gc(6, 2000), gc(7, 3000)],
+                Seen { intervals: 1, ..none() },
+            ),
+            (
+                "a gap with cycles in it",
+                vec![gc(5, 1000), gap(), gc(9, 3000)],
+                Seen { missed: 3, ..none() },
+            ),
+            (
+                "a gap with ticks in it",
+                vec![ticks(1000, 10), gap(), ticks(9000, 500), ticks(10_000, 501)],
+                Seen { ticks: 1, ..none() },
+            ),
+            (
+                "a restart in a gap",
+                vec![ticks(5000, 100), gap(), ticks(1000, 7)],
+                Seen { starts: 1, ticks: 7, ..none() },
+            ),
+            ("a gap in a crash loop", vec![sched(0), gap(), sched(0)], none()),
+            (
+                "parent and child take turns",
+                vec![gc(40, 50_000), gc(1, 10), gc(41, 51_000), gc(2, 20), gc(42, 52_000)],
+                Seen { starts: 1, intervals: 3, ..none() },
+            ),
+            (
+                "a child that has no cycles",
+                vec![gc(40, 50_000), sched(5000), sched(0), gc(41, 51_000)],
+                Seen { starts: 1, ..none() },
+            ),
+        ];
+        for (name, lines, expected) in table {
+            assert_eq!(read(&lines), expected, "{name}: {lines:#?}");
+        }
+    }
+}

@@ -30,6 +30,7 @@ mod expvar;
 mod follow;
 mod layering;
 mod prometheus;
+mod restarts;
 mod samples;
 mod serve;
 mod signals;

@@ -22,7 +22,7 @@ catalog! {
     Goroutines = Gauge "go_goroutines" []
         "Number of goroutines that currently exist. From scheddetail: neither dead ones nor the runtime's own.";
     ProcessStarts = Counter "go_process_starts_total" []
-        "Restarts of the service seen since the exporter started: its uptime, GC number or NumGC went back.";
+        "Restarts of the service seen: its uptime, its GC number, its ticks or a total of memstats went back.";
 
     SchedGomaxprocs = Gauge "go_sched_gomaxprocs_threads" []
         "The current runtime.GOMAXPROCS setting, or the number of operating system threads that can execute user-level Go code simultaneously. From schedtrace.";

@@ -259,6 +259,27 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_that_the_ring_cannot_show_is_seen_by_any_total() {
+        let totals = |num_gc, alloc, mallocs, pause_total| MemStats {
+            total_alloc: Some(alloc),
+            mallocs: Some(mallocs),
+            pause_total_ns: Some(pause_total),
+            ..stats(num_gc, 5000)
+        };
+        let before = totals(10, 100, 100, 100);
+        for (after, restarted) in [
+            (totals(900, 100, 100, 100), false),
+            (totals(900, 99, 100, 100), true),
+            (totals(900, 100, 99, 100), true),
+            (totals(900, 100, 100, 99), true),
+        ] {
+            let mut state = MemState::new(0);
+            state.observe(before.clone());
+            assert_eq!(state.observe(after.clone()), restarted, "{after:?}");
+        }
+    }
+
+    #[test]
     fn quantiles_are_those_of_read_gc_stats() {
         let quantiles = quantiles(&stats(5, 0)).unwrap();
         let nanoseconds: Vec<f64> =

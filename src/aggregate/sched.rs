@@ -102,7 +102,6 @@ impl SchedState {
     pub fn restarted(&mut self) {
         self.last = None;
         self.detail = None;
-        self.repeats = 0;
         self.ticks.restart();
         self.syscalls.restart();
     }
