@@ -20,7 +20,7 @@ use crate::telemetry::state::{LoadReason, StateTelemetry};
 const EXPORT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long our end waits for the last save.
-const LAST_DEADLINE: Duration = Duration::from_secs(5);
+const LAST_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Keeps the state of all services in one directory.
 #[derive(Debug)]
@@ -133,9 +133,9 @@ impl Keeper {
         let opened = slot.take().map_or_else(|| Store::open(&self.directory), Ok);
         let works = match opened {
             Ok(store) => {
-                let all = services.iter().map(|service| self.save_one(&store, service, outlives));
                 // Each gets its turn, whatever became of the one before.
-                let works = all.fold(true, |works, saved| works && saved);
+                let fails = |service: &&Arc<Pipeline>| !self.save_one(&store, service, outlives);
+                let works = services.iter().filter(fails).count() == 0;
                 if self.directory.is_dir() {
                     *slot = Some(store);
                 }

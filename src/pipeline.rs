@@ -431,6 +431,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn restarts_are_counted_and_nothing_is_invented_across_one() {
         let gap = || GAP.to_owned();
         let none = Seen::default;

@@ -78,7 +78,7 @@ impl Log {
             let text = self.step(step);
             self.put(&text, shared);
             shared.steps.store(step, Ordering::SeqCst);
-            if step % rotate_every == 0 {
+            if step.is_multiple_of(rotate_every) {
                 self.rotate();
             }
             std::thread::sleep(PACE);
@@ -104,7 +104,7 @@ impl Log {
         let mut text = request(n);
         let gc = gc(n);
         text.push_str(&self.torn(gc, n));
-        if n % 10 == 0 {
+        if n.is_multiple_of(10) {
             text.push_str(&self.detail(n));
         } else {
             let sched = sched(n);
@@ -148,7 +148,7 @@ fn request(n: usize) -> String {
 }
 
 fn gc(n: usize) -> String {
-    let forced = if n % 7 == 0 { " (forced)" } else { "" };
+    let forced = if n.is_multiple_of(7) { " (forced)" } else { "" };
     format!(
         "gc {n} @{}.{:03}s 1%: 0.031+0.{}+0.048 ms clock, 0.063+0.12/0.26/0+0.{} ms cpu, 4->4->1 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P{forced}\n",
         n / 100,
