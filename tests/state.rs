@@ -239,6 +239,92 @@ fn a_stream_that_cannot_be_read_again_never_comes_back_lower() {
     assert_eq!(exporter.page().value("godebug_exporter_lines_total"), last);
 }
 
+#[test]
+fn every_pause_of_an_endpoint_is_counted_once_over_kills() {
+    let service = Service::start(&[], "", Stdio::null());
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "state: {{directory: {}}}\nservices:\n- {{name: s, expvar: {{url: 'http://{}', interval: scrape}}}}\n",
+        folder.path().display(),
+        service.remote.address(),
+    );
+    let behind = |page: &Page| {
+        page.value("go_gc_cycles_total_gc_cycles_total") - page.value("go_gc_stw_seconds_count")
+    };
+    let mut exporter = Exporter::configured(&config);
+    exporter.ready();
+    let page = exporter.page();
+    let (before_us, mut last) = (behind(&page), page.value("go_gc_stw_seconds_sum"));
+    for round in 0..5 {
+        service.remote.control("gc?n=9");
+        if round % 2 == 0 {
+            exporter.page();
+        }
+        kill(exporter);
+        service.remote.control("gc?n=20");
+        exporter = Exporter::configured(&config);
+        let page = exporter.page();
+        assert_eq!(behind(&page), before_us, "{page}");
+        assert!(page.value("go_gc_stw_seconds_sum") > last, "{page}");
+        last = page.value("go_gc_stw_seconds_sum");
+    }
+    let page = exporter.page();
+    assert_eq!(page.value("go_gc_pauses_missed_total"), 0.0, "{page}");
+    assert_eq!(page.value("go_process_starts_total"), 0.0, "{page}");
+    kill(exporter);
+    // Another process takes the address while nobody looks.
+    let other = Service::start(&["-addr", &replaced(service)], "", Stdio::null());
+    other.remote.control("gc?n=50");
+    let page = Exporter::configured(&config).page();
+    assert_eq!(page.value("go_process_starts_total"), 1.0, "{page}");
+    let all_of_it = page.value("go_gc_cycles_total_gc_cycles_total");
+    assert!(page.value("go_gc_stw_seconds_count") >= all_of_it, "{page}");
+}
+
+/// Ends a service, and gives the address that is free then.
+fn replaced(service: Service) -> String {
+    service.remote.address().to_string()
+}
+
+#[test]
+fn a_pipe_goes_on_without_inventing_what_nobody_read() {
+    let kept = Kept::new();
+    let fifo = kept.folder.path().join("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let lines: Vec<&str> = RECORDED.split_inclusive('\n').collect();
+    let (first, rest) = lines.split_at(lines.len() / 3);
+    let (_unread, last) = rest.split_at(lines.len() / 3);
+    let flags = ["--fifo", fifo.to_str().unwrap()];
+    let mut writer = None;
+    let mut write = |text: &str| {
+        // The exporter keeps it open for reading, so this does not wait.
+        let file = writer.insert(File::options().read(true).write(true).open(&fifo).unwrap());
+        std::io::Write::write_all(file, text.as_bytes()).unwrap();
+    };
+    let exporter = kept.run(&flags);
+    exporter.address();
+    write(&first.concat());
+    let read = "godebug_exporter_read_bytes_total";
+    exporter.wait_for(read, number(first.concat().len()));
+    kill(exporter);
+    let exporter = kept.run(&flags);
+    exporter.address();
+    write(&last.concat());
+    let page = exporter.wait_for(read, number(first.concat().len() + last.concat().len()));
+    let of_kind =
+        |lines: &[&str], kind| number(lines.iter().filter(|line| line.starts_with(kind)).count());
+    let cycles = of_kind(first, "gc ") + of_kind(last, "gc ");
+    assert_eq!(page.sum("go_gc_cycles_total"), cycles, "{page}");
+    assert_eq!(page.value("go_process_starts_total"), 0.0, "{page}");
+    assert_eq!(page.value("go_gc_records_missed_total"), of_kind(&lines, "gc ") - cycles, "{page}");
+    // No interval before the first cycle, and none across the gap.
+    assert_eq!(page.value("go_gc_interval_seconds_count"), cycles - 2.0, "{page}");
+    let apart = undisturbed(first.concat().as_bytes()).value("go_sched_ticks_total")
+        + undisturbed(last.concat().as_bytes()).value("go_sched_ticks_total");
+    assert_eq!(page.value("go_sched_ticks_total"), apart, "{page}");
+}
+
 /// What a saved state is made to be, and what is told of it.
 fn is_refused(spoil: impl Fn(&Path), reason: &str) {
     let kept = Kept::new();
