@@ -473,7 +473,12 @@ mod tests {
                 vec![sched(0), sched(1000), sched(0), sched(0)],
                 Seen { starts: 2, ..none() },
             ),
-            ("… always: the first is not certain", vec![sched(0); 4], Seen { starts: 2, ..none() }),
+            ("… always: every second is certain", vec![sched(0); 5], Seen { starts: 2, ..none() }),
+            (
+                "one process is stopped while it prints",
+                vec![sched(0), sched(20), sched(80), sched(80), sched(100)],
+                none(),
+            ),
             ("schedtrace=1", vec![sched(0), sched(0), sched(1), sched(2)], none()),
             (
                 "was quicker than its predecessor",
@@ -510,6 +515,18 @@ mod tests {
                 "parent and child take turns",
                 vec![gc(40, 50_000), gc(1, 10), gc(41, 51_000), gc(2, 20), gc(42, 52_000)],
                 Seen { starts: 1, intervals: 3, ..none() },
+            ),
+            (
+                "a new process comes as far as the old",
+                vec![
+                    ticks(0, 0),
+                    ticks(1000, 10),
+                    ticks(0, 1),
+                    ticks(1000, 2),
+                    ticks(2000, 4),
+                    ticks(3000, 5),
+                ],
+                Seen { starts: 1, ticks: 15, ..none() },
             ),
             (
                 "a child that has no cycles",

@@ -25,8 +25,9 @@ const P_SERIES_MAX: usize = 1024;
 /// A ratio is kept in billionths.
 const RATIO_PARTS: u64 = 1_000_000_000;
 
-/// With an interval of at least this, no process prints two samples in the same millisecond.
-const INTERVAL_DISTINCT: Duration = Duration::from_millis(10);
+/// With an interval of at least this, a process does not print 0 ms twice: it would have to be
+/// stopped for as long between two instructions.
+const INTERVAL_DISTINCT: Duration = Duration::from_millis(500);
 
 /// State made of SCHED lines.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -102,6 +103,7 @@ impl SchedState {
     pub fn restarted(&mut self) {
         self.last = None;
         self.detail = None;
+        self.repeats = 0;
         self.ticks.restart();
         self.syscalls.restart();
     }
@@ -121,9 +123,10 @@ impl SchedState {
         };
         let Some(elapsed_ms) = uptime_ms.checked_sub(before) else { return true };
         self.repeats = if elapsed_ms == 0 { self.repeats + 1 } else { 0 };
-        // A process may print 0 ms twice if its interval is that short, but hardly thrice.
-        let stands_still =
-            elapsed_ms == 0 && (self.interval >= INTERVAL_DISTINCT || self.repeats > 1);
+        // sysmon looks at the clock, and schedtrace again, maybe much later: so a process can print
+        // a time twice, but never thrice (src/runtime/proc.go).
+        let stands_still = self.repeats > 1
+            || self.repeats > 0 && uptime_ms == 0 && self.interval >= INTERVAL_DISTINCT;
         stands_still
             || !self.ticks.can_become(ticks, elapsed_ms)
             || !self.syscalls.can_become(syscalls, elapsed_ms)
