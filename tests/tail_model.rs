@@ -101,6 +101,7 @@ impl TraceSink for Recorder {
     fn saved_position(&self) -> Option<Position> {
         self.saved.clone()
     }
+    fn gap(&mut self) {}
     fn caught_up(&mut self) {
         self.caught_up.fetch_add(1, Ordering::Relaxed);
     }

@@ -134,11 +134,21 @@ impl Log {
             .collect()
     }
 
+    /// As logrotate does: each file gets the next number, the newest is 1. By turns the log is
+    /// renamed, or copied and truncated.
     fn rotate(&mut self) {
-        self.rotations += 1;
         let name = self.path.file_name().unwrap().to_str().unwrap();
-        fs::rename(&self.path, self.path.with_file_name(format!("{name}.{}", self.rotations)))
-            .unwrap();
+        let numbered = |n: usize| self.path.with_file_name(format!("{name}.{n}"));
+        for n in (1..=self.rotations).rev() {
+            fs::rename(numbered(n), numbered(n + 1)).unwrap();
+        }
+        self.rotations += 1;
+        if self.rotations.is_multiple_of(2) {
+            fs::copy(&self.path, numbered(1)).unwrap();
+            self.file.set_len(0).unwrap();
+            return;
+        }
+        fs::rename(&self.path, numbered(1)).unwrap();
         self.file = File::options().append(true).create(true).open(&self.path).unwrap();
     }
 }
