@@ -544,3 +544,27 @@ fn an_orderly_end_saves_what_was_never_scraped() {
     let exporter = kept.run(&["--stdin"]);
     assert_eq!(exporter.page().value("go_sched_samples_total"), recorded("sched"));
 }
+
+#[test]
+fn each_file_of_a_pattern_goes_on_where_it_was() {
+    let kept = Kept::new();
+    let at = |name: &str| kept.folder.path().join(name);
+    for (name, times) in [("a.log", 1), ("b.log", 2)] {
+        append(&at(name), RECORDED.repeat(times));
+    }
+    let pattern = at("*.log");
+    let follow = || kept.run(&["--file", pattern.to_str().unwrap(), "--from-beginning"]);
+    let samples = |log: &str| format!("go_sched_samples_total{{log=\"{log}\"}}");
+    let exporter = follow();
+    exporter.wait_for(&samples("a.log"), recorded("sched"));
+    exporter.wait_for(&samples("b.log"), 2.0 * recorded("sched"));
+    kill(exporter);
+    append(&at("a.log"), RECORDED);
+    append(&at("c.log"), RECORDED);
+    let exporter = follow();
+    exporter.ready();
+    exporter.wait_for(&samples("a.log"), 2.0 * recorded("sched"));
+    exporter.wait_for(&samples("b.log"), 2.0 * recorded("sched"));
+    exporter.wait_for(&samples("c.log"), recorded("sched"));
+    assert!(exporter.log("warn").is_empty(), "{:?}", exporter.log("warn"));
+}
