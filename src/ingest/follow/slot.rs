@@ -185,6 +185,10 @@ impl Slot {
             self.ids.drain(..self.ids.len().saturating_sub(IDS_MAX));
             self.events &= tail.file().is_none_or(tells_of_changes);
         }
+        if !self.events {
+            // The first turn had one set up before it was known that it is of no use.
+            return self.watch.take().or(watch);
+        }
         let watch = watch.filter(|watch| self.watch != Some(*watch))?;
         self.watch.replace(watch)
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use rustix::fs::OFlags;
 
-use super::mark::{CERTAIN_BYTES, FileId, Mark, PRINT_BYTES, keep_last, print_bytes};
+use super::mark::{CERTAIN_BYTES, Existed, FileId, Mark, PRINT_BYTES, keep_last, print_bytes};
 use crate::ingest::CHUNK_BYTES;
 use crate::ingest::read::GZIP_MAGIC;
 use crate::model::position::{Position, Print};
@@ -20,6 +20,9 @@ pub const BUFFER_BYTES: usize = PRINT_BYTES + CHUNK_BYTES;
 pub(super) struct Stream {
     source: Source,
     pub(super) mark: Mark,
+    /// As it was when it was opened: over FUSE, a file that was renamed behind the mount's back
+    /// has the number of its successor.
+    pub(super) existed: Existed,
     /// Size and time of the last change when all was read; if they are the same, nothing is new.
     seen: Option<(u64, i64, i64)>,
 }
@@ -42,24 +45,27 @@ impl Stream {
     /// A file from its first byte on; it is not empty if it is compressed.
     pub(super) fn beginning(path: &Path) -> io::Result<Self> {
         let (file, metadata) = open_regular(path)?;
+        let existed = Existed::of(&metadata);
         let mark = Mark::beginning(FileId::of(&metadata));
         let source = if begins_like_gzip(&file)? { unpack(file)? } else { Source::Plain(file) };
-        Ok(Self { source, mark, seen: None })
+        Ok(Self { source, mark, existed, seen: None })
     }
 
     /// A plain file at its end.
     pub(super) fn end(path: &Path) -> io::Result<Self> {
         let (file, metadata) = open_regular(path)?;
+        let existed = Existed::of(&metadata);
         let mark = mark_at(&file, FileId::of(&metadata), metadata.size())?;
-        Ok(Self { source: Source::Plain(file), mark, seen: None })
+        Ok(Self { source: Source::Plain(file), mark, existed, seen: None })
     }
 
     /// Looks for a place in a file, by its content.
     pub(super) fn find(path: &Path, place: &Position) -> io::Result<Option<Self>> {
         let (file, metadata) = open_regular(path)?;
+        let existed = Existed::of(&metadata);
         let id = FileId::of(&metadata);
         if begins_like_gzip(&file)? {
-            return find_packed(file, id, place);
+            return find_packed(file, id, existed, place);
         }
         let start = place.offset.saturating_sub(place.before.bytes.into());
         let same = metadata.size() >= place.offset
@@ -69,7 +75,7 @@ impl Stream {
             return Ok(None);
         }
         let mark = mark_at(&file, id, place.offset)?;
-        Ok(Some(Self { source: Source::Plain(file), mark, seen: None }))
+        Ok(Some(Self { source: Source::Plain(file), mark, existed, seen: None }))
     }
 
     /// A file that is compressed was finished before.
@@ -172,8 +178,14 @@ pub(super) fn is_certain(place: &Position) -> bool {
     place.head.bytes >= CERTAIN_BYTES
 }
 
-fn find_packed(file: File, id: FileId, place: &Position) -> io::Result<Option<Stream>> {
-    let mut stream = Stream { source: unpack(file)?, mark: Mark::beginning(id), seen: None };
+fn find_packed(
+    file: File,
+    id: FileId,
+    existed: Existed,
+    place: &Position,
+) -> io::Result<Option<Stream>> {
+    let mut stream =
+        Stream { source: unpack(file)?, mark: Mark::beginning(id), existed, seen: None };
     let Source::Gzip(_, decoder) = &mut stream.source else { return Ok(None) };
     let head = take(decoder, print_bytes(place.offset))?;
     let wanted = head.get(..place.head.bytes as usize);

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::{Goal, Reading, Tail};
 use crate::config::StartAt;
-use crate::ingest::follow::mark::{Existed, FileId};
+use crate::ingest::follow::mark::FileId;
 use crate::ingest::follow::search::{self, After};
 use crate::ingest::follow::siblings::Home;
 use crate::ingest::follow::stream::Stream;
@@ -49,7 +49,7 @@ impl Tail {
             // So that what comes while we are dead is not taken for what was before us.
             Ok(stream) => {
                 self.start = StartAt::Beginning;
-                self.known.remove(&Existed::of(&stream.metadata()?));
+                self.known.remove(&stream.existed);
                 if stream.mark.offset > 0 {
                     self.sink.file_bytes(&[], stream.mark.position());
                 }

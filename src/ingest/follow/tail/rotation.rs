@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 
 use super::{Left, Reading, Step, Tail, Turn};
-use crate::ingest::follow::mark::{Existed, FileId};
+use crate::ingest::follow::mark::FileId;
 use crate::ingest::follow::search::{self, Ahead};
 use crate::ingest::follow::siblings::Home;
 use crate::telemetry::service::{Gap, Rotation};
@@ -91,7 +91,7 @@ impl Tail {
             self.telemetry.rotated(self.how_rotated(&metadata));
         }
         self.sink.break_line();
-        self.known.insert(Existed::of(&metadata));
+        self.known.insert(open.stream.existed);
         if next.current {
             self.home = Home::of(&self.path);
         }
