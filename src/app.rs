@@ -10,17 +10,21 @@ use tracing::{info, warn};
 
 use crate::config::{Config, ScrapeWhen, Service, Trace, TraceSource};
 use crate::frame::packets::TraceLines;
+use crate::ingest::follow::run::{self as follow, Follow, Instances, Target};
 use crate::ingest::scrape::{self, BodySink};
-use crate::ingest::tail::Tail;
 use crate::ingest::{command, fifo, stdin};
+use crate::keeper::Keeper;
+use crate::model::sink::TraceSink;
 use crate::pipeline::{Pipeline, Pipelines};
 use crate::runtime::health::{Health, Latch};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::Trigger;
 use crate::serve::page::Page;
 use crate::serve::routes::Routes;
+use crate::state::store::OpenError;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::{Reason, SourceTelemetry};
+use crate::telemetry::state::StateTelemetry;
 
 /// How long tasks may take to end when we stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -37,6 +41,8 @@ pub struct Stations {
     pub pipelines: Pipelines,
     /// About ourselves.
     pub metrics: Arc<Metrics>,
+    /// Keeps their state, if it is kept.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Stations {
@@ -48,8 +54,28 @@ impl Stations {
         let metrics = Arc::new(Metrics::new().context("cannot register our own metrics")?);
         let pipeline = |service| Pipeline::new(service, Arc::clone(&metrics), trace_lines);
         let services: Vec<_> = config.services.iter().map(pipeline).collect();
-        let pipelines = Pipelines::new(services.clone(), Arc::clone(&metrics));
-        Ok(Self { services, pipelines, metrics })
+        // A service that is a pattern has the series of its files, and its own only from expvar.
+        let own = config.services.iter().zip(&services);
+        let own = own.filter(|(service, _)| !has_pattern(service) || service.expvar.is_some());
+        let own = own.map(|(_, pipeline)| Arc::clone(pipeline)).collect();
+        let pipelines = Pipelines::new(own, Arc::clone(&metrics));
+        Ok(Self { services, pipelines, metrics, keeper: None })
+    }
+
+    /// Goes on from saved state, if the config says where it is.
+    ///
+    /// # Errors
+    /// Another exporter uses it.
+    pub fn keep_state(&mut self, config: &Config) -> Result<(), OpenError> {
+        let Some(state) = &config.state else {
+            info!(
+                "no state directory: after a restart counters begin at 0, and files are read from where the config says"
+            );
+            return Ok(());
+        };
+        let telemetry = StateTelemetry::new(Arc::clone(&self.metrics));
+        self.keeper = Some(Keeper::open(state, self.pipelines.clone(), telemetry)?);
+        Ok(())
     }
 }
 
@@ -78,6 +104,7 @@ impl App {
             config.services.iter().zip(&triggers).filter(|(service, _)| reads_on_scrape(service));
         let routes = Arc::new(Routes {
             pipelines: stations.pipelines.clone(),
+            keeper: stations.keeper.clone(),
             triggers: on_scrape.map(|(_, trigger)| Arc::clone(trigger)).collect(),
             health,
             metrics: Arc::clone(&stations.metrics),
@@ -103,10 +130,14 @@ impl App {
     /// # Errors
     /// A thread cannot be started.
     pub fn start_traces(&self) -> anyhow::Result<()> {
+        let mut files = Vec::new();
         for (service, pipeline) in self.config.services.iter().zip(&self.stations.services) {
             if let Some(trace) = &service.trace {
-                self.start_trace(service, trace, pipeline)?;
+                self.start_trace(service, trace, pipeline, &mut files)?;
             }
+        }
+        if !files.is_empty() {
+            self.supervisor.spawn("files", follow::run(files, self.supervisor.clone()));
         }
         Ok(())
     }
@@ -116,6 +147,7 @@ impl App {
         service: &Service,
         trace: &Trace,
         pipeline: &Arc<Pipeline>,
+        files: &mut Vec<Follow>,
     ) -> anyhow::Result<()> {
         let name = service.identity.service.as_str();
         let telemetry =
@@ -123,10 +155,17 @@ impl App {
         let stop = self.supervisor.stop().clone();
         let mut sink = Box::new(pipeline.sink());
         match &trace.source {
-            TraceSource::File { path, from } => {
+            TraceSource::File { path, from, watch } => {
                 let latch = self.supervisor.health().latch();
-                let tail = Tail::new(path.clone(), *from, sink, telemetry);
-                self.supervisor.spawn("tail", tail.follow(latch, stop));
+                let pipelines = self.stations.pipelines.clone();
+                let to = if trace.source.is_pattern() {
+                    let keeper = self.stations.keeper.clone();
+                    let service = service.clone();
+                    Target::Each(Box::new(Files { service, pipelines, keeper, telemetry }))
+                } else {
+                    Target::One(sink, telemetry)
+                };
+                files.push(Follow { path: path.clone(), from: *from, watch: *watch, latch, to });
             }
             TraceSource::Fifo(path) => {
                 self.supervisor.spawn("fifo", fifo::follow(path.clone(), sink, telemetry, stop));
@@ -148,7 +187,8 @@ impl App {
     /// Tells once of services whose trace has nothing in it: a newcomer's first hour.
     pub fn start_watch(&self) {
         let services = self.config.services.iter().zip(&self.stations.services);
-        let traced = services.filter(|(service, _)| service.trace.is_some());
+        let traced =
+            services.filter(|(service, _)| service.trace.is_some() && !has_pattern(service));
         let watched: Vec<_> = traced
             .map(|(service, pipeline)| (service.identity.service.clone(), Arc::clone(pipeline)))
             .collect();
@@ -194,8 +234,15 @@ impl App {
             self.supervisor.stop().clone(),
         );
         self.supervisor.spawn("server", server);
+        if let Some(keeper) = &self.stations.keeper {
+            let run = Arc::clone(keeper).run(self.supervisor.stop().clone());
+            self.supervisor.spawn("keeper", run);
+        }
         stop.await;
         self.supervisor.shut_down(STOP_DEADLINE).await;
+        if let Some(keeper) = &self.stations.keeper {
+            keeper.last().await;
+        }
         info!("stopped");
     }
 }
@@ -226,6 +273,41 @@ pub async fn bind_patiently(address: SocketAddr) -> TcpListener {
             Err(_) => {}
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn has_pattern(service: &Service) -> bool {
+    service.trace.as_ref().is_some_and(|trace| trace.source.is_pattern())
+}
+
+/// Makes a pipeline for each file of a pattern.
+struct Files {
+    service: Service,
+    pipelines: Pipelines,
+    keeper: Option<Arc<Keeper>>,
+    telemetry: Arc<SourceTelemetry>,
+}
+
+impl Instances for Files {
+    fn add(&mut self, log: &str) -> (Box<dyn TraceSink>, Arc<SourceTelemetry>) {
+        let restore = |pipeline: &Pipeline| {
+            if let Some(keeper) = &self.keeper {
+                keeper.restore(pipeline);
+            }
+        };
+        let pipeline = self.pipelines.add_file(&self.service, log, restore);
+        (Box::new(pipeline.sink()), self.telemetry.another())
+    }
+
+    fn remove(&mut self, log: &str) {
+        let gone = self.pipelines.remove_file(&self.service.identity.service, log);
+        if let Some((keeper, gone)) = self.keeper.as_ref().zip(gone) {
+            keeper.forget(&gone);
+        }
+    }
+
+    fn passed_over(&mut self, files: usize) {
+        self.telemetry.passed_over(files);
     }
 }
 

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::file::{listen_address, log_level};
+use crate::config::file::{listen_address, log_level, state_directory};
 use crate::config::flags::Flags;
-use crate::config::{Config, Problem, godebug};
+use crate::config::{Config, Problem, STATE_INTERVAL, State, godebug};
 use crate::frame::packets::TraceLines;
 use crate::model::log::LogFormat;
 use crate::tools;
@@ -126,6 +126,10 @@ struct RunArgs {
     /// Read the service's stderr from a named pipe.
     #[arg(long, value_name = "PATH")]
     fifo: Option<PathBuf>,
+    /// Where counters and positions outlive us: after a restart, or a crash, nothing is lost and
+    /// nothing counted twice.
+    #[arg(long, value_name = "DIR", value_parser = state_directory)]
+    state_dir: Option<PathBuf>,
     /// Read every file (and stdin) to its end, print the metrics on stdout, exit; endpoints are
     /// not read.
     #[arg(long)]
@@ -253,6 +257,10 @@ fn run_config(args: RunArgs) -> Result<Config, Failure> {
         .config(None)
         .map_err(|what| Failure::Usage(vec![what]))?,
     };
+    if let Some(directory) = args.state_dir {
+        let interval = config.state.map_or(STATE_INTERVAL, |state| state.interval);
+        config.state = Some(State { directory, interval });
+    }
     override_with(&mut config, &args.common);
     Ok(config)
 }

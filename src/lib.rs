@@ -18,6 +18,7 @@
 //! - [`aggregate`]: records → the state of a service → a snapshot; the catalogue of metrics (pure)
 //! - [`export`]: a snapshot → the page (pure)
 //! - [`pipeline`]: one service's pure stations in a row, behind one lock
+//! - [`state`]: what outlives us; [`keeper`]: when it is saved
 //! - [`serve`]: the HTTP server
 //! - [`runtime`]: tasks, signals, backoff, readiness
 //! - [`telemetry`]: about ourselves
@@ -39,7 +40,11 @@ pub mod aggregate;
 
 pub mod export;
 
+pub mod state;
+
 pub mod pipeline;
+
+pub mod keeper;
 
 pub mod serve;
 

@@ -3,7 +3,10 @@
 //! The lock is held while a chunk is worked on (at most 64 KiB) or a snapshot is taken; never
 //! across an await.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+pub mod saved;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::proto::MetricFamily;
@@ -17,15 +20,17 @@ use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
+use crate::model::service::{Identity, ServiceName};
 use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
-use crate::model::stats::{LostReason, TraceStats};
+use crate::model::stats::{LostReason, RecordKind, TraceStats};
 use crate::model::wrapping::Wrapping;
 use crate::parse::expvar::{self, ExpvarError};
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::TraceTelemetry;
+use saved::Exportable;
 
 /// What the packet framer needs of the grammars.
 const GRAMMAR: Grammar = Grammar {
@@ -43,6 +48,13 @@ pub struct Pipeline {
     inner: Mutex<Inner>,
     telemetry: TraceTelemetry,
     started: Instant,
+    /// What our clock showed when we started; it goes on where a saved state left it.
+    epoch: OnceLock<Duration>,
+    name: Box<str>,
+    source: Box<str>,
+    follows_file: bool,
+    is_one_of_many: bool,
+    replays: bool,
 }
 
 #[derive(Debug)]
@@ -58,25 +70,14 @@ struct Inner {
     /// Since when a crash has stood at the same line, on stderr and on stdout: how far it had come,
     /// and the moment.
     crash: [Option<(u64, Duration)>; 2],
-}
-
-impl Inner {
-    /// A crash of which nothing more came for a while is at its end.
-    fn look_at_crash(&mut self, now: Duration) {
-        let Self { reader, stdout, state, stats, crash, .. } = self;
-        for (reader, crash) in [reader, &mut stdout.1].into_iter().zip(crash) {
-            let progress = reader.crash_progress();
-            match (progress, *crash) {
-                (Some(progress), Some((before, since))) if progress == before => {
-                    if now.saturating_sub(since) >= CRASH_QUIET {
-                        *crash = None;
-                        reader.settle(stats, &mut |record| state.observe(record, now));
-                    }
-                }
-                _ => *crash = progress.map(|progress| (progress, now)),
-            }
-        }
-    }
+    /// Up to where the bytes of a file were taken.
+    position: Option<Position>,
+    /// Not everything was read again yet that was read before we were restarted.
+    behind: bool,
+    /// Rises with everything that is taken in.
+    taken: u64,
+    /// While state is kept: what of it was saved.
+    exportable: Option<Exportable>,
 }
 
 impl Pipeline {
@@ -84,7 +85,10 @@ impl Pipeline {
     #[must_use]
     pub fn new(service: &Service, metrics: Arc<Metrics>, trace_lines: TraceLines) -> Arc<Self> {
         let options = Options {
-            trace: service.trace.is_some(),
+            trace: service.trace.as_ref().is_some_and(|trace| {
+                // Each file of a pattern has a pipeline of its own.
+                !trace.source.is_pattern() || service.identity.log.is_some()
+            }),
             expvar: service.expvar.is_some(),
             per_p: service.runqueue_per_p,
             by_size: service.expvar.as_ref().is_some_and(|expvar| expvar.by_size),
@@ -106,20 +110,36 @@ impl Pipeline {
             state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
             stats: TraceStats::default(),
             crash: [None; 2],
+            position: None,
+            behind: false,
+            taken: 0,
+            exportable: None,
         };
-        let telemetry = TraceTelemetry::new(metrics, service.identity.service.as_str());
-        Arc::new(Self { inner: Mutex::new(inner), telemetry, started: Instant::now() })
+        let name = service.identity.service.as_str();
+        let key = match &service.identity.log {
+            // A name has no tab.
+            Some(log) => format!("{name}\t{log}"),
+            None => name.to_owned(),
+        };
+        let follows_file =
+            matches!(service.trace, Some(Trace { source: TraceSource::File { .. }, .. }));
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            telemetry: TraceTelemetry::new(metrics, name),
+            started: Instant::now(),
+            epoch: OnceLock::new(),
+            name: key.into(),
+            is_one_of_many: service.identity.log.is_some(),
+            source: source_of(service).into(),
+            follows_file,
+            replays: follows_file && service.expvar.is_none(),
+        })
     }
 
     /// Where ingest puts the bytes of the trace.
     #[must_use]
     pub fn sink(self: &Arc<Self>) -> Sink {
         Sink(Arc::clone(self))
-    }
-
-    /// The service was started for us, a moment ago.
-    pub fn watched_from_its_start(&self) {
-        self.lock().state.watched_from_its_start();
     }
 
     /// Takes the body of `/debug/vars`.
@@ -129,6 +149,7 @@ impl Pipeline {
     pub fn expvar(&self, body: &[u8]) -> Result<(), ExpvarError> {
         let vars = expvar::read(body);
         let mut inner = self.lock();
+        inner.taken += 1;
         let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
         match vars.memstats {
             Some(stats) => inner.state.observe_memstats(stats),
@@ -142,7 +163,14 @@ impl Pipeline {
 
     /// `/debug/vars` could not be read.
     pub fn expvar_failed(&self) {
-        self.lock().state.expvar_failed();
+        let mut inner = self.lock();
+        inner.taken += 1;
+        inner.state.expvar_failed();
+    }
+
+    /// The service was started for us, a moment ago.
+    pub fn watched_from_its_start(&self) {
+        self.lock().state.watched_from_its_start();
     }
 
     /// Records read so far.
@@ -157,24 +185,29 @@ impl Pipeline {
         self.lock().stats.lines
     }
 
-    /// Every series at this moment; brings the counters about the stream up to date too.
+    /// Every series at this moment, or when it was saved last if state is kept; brings the counters
+    /// about the stream to the same moment. Nothing while we are behind.
     #[must_use]
-    pub fn snapshot(&self) -> ServiceSnapshot {
+    pub fn snapshot(&self) -> Option<ServiceSnapshot> {
         let now = self.now();
         let inner = &mut *self.lock();
         inner.look_at_crash(now);
+        if inner.behind {
+            return None;
+        }
+        if let Some(saved) = inner.exportable.as_ref().filter(|saved| saved.taken != inner.taken) {
+            self.telemetry.publish(&saved.stats);
+            return Some(saved.snapshot.clone());
+        }
         self.telemetry.publish(&inner.stats);
-        let Inner { reader, stdout: (_, stdout), .. } = inner;
-        for (kind, sample) in reader.take_samples().into_iter().chain(stdout.take_samples()) {
+        for (kind, sample) in inner.take_samples() {
             self.telemetry.unknown_form(kind, &sample);
         }
-        let releases = reader.releases().or_else(|| stdout.releases());
-        inner.state.set_releases(releases);
-        inner.state.snapshot(now)
+        Some(inner.series(now))
     }
 
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.epoch.get().copied().unwrap_or_default().saturating_add(self.started.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -182,26 +215,14 @@ impl Pipeline {
     }
 }
 
-impl Inner {
-    /// Takes what `unwrap` gives of a file, each of a container's streams by itself.
-    fn unwrapped(
-        &mut self,
-        now: Duration,
-        unwrap: impl FnOnce(&mut Unwrap, &mut dyn FnMut(Stream, &[u8])) -> u64,
-    ) {
-        let Self { unwrap: framer, lines, reader, stdout, state, stats, .. } = self;
-        let malformed = unwrap(framer, &mut |stream, text| {
-            let (lines, reader) = match stream {
-                Stream::Stderr => (&mut *lines, &mut *reader),
-                Stream::Stdout => (&mut stdout.0, &mut stdout.1),
-            };
-            let counted = lines.push(text, |line| {
-                reader.line(line, stats, &mut |record| state.observe(record, now));
-            });
-            stats.lines += counted.lines;
-            stats.lines_too_long += counted.too_long;
-        });
-        self.stats.entries_malformed += malformed;
+/// Where a service's trace comes from, to know it again.
+fn source_of(service: &Service) -> String {
+    match service.trace.as_ref().map(|trace| &trace.source) {
+        Some(TraceSource::File { path, .. }) => format!("file {}", path.display()),
+        Some(TraceSource::Fifo(path)) => format!("fifo {}", path.display()),
+        Some(TraceSource::Command(words)) => format!("command {}", words.join(" ")),
+        Some(other) => other.name().into(),
+        None => String::new(),
     }
 }
 
@@ -230,26 +251,32 @@ impl Sink {
 impl TraceSink for Sink {
     fn bytes(&mut self, chunk: &[u8]) {
         let now = self.0.now();
-        let inner = &mut *self.0.lock();
-        inner.look_at_crash(now);
-        inner.stats.bytes += chunk.len() as u64;
-        inner.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
-        inner.look_at_crash(now);
+        self.0.lock().bytes(chunk, now);
     }
 
-    fn file_bytes(&mut self, chunk: &[u8], _end: Position) {
-        self.bytes(chunk);
+    fn file_bytes(&mut self, chunk: &[u8], end: Position) {
+        let now = self.0.now();
+        let mut inner = self.0.lock();
+        inner.bytes(chunk, now);
+        inner.position = Some(end);
     }
 
     fn saved_position(&self) -> Option<Position> {
-        None
+        self.0.lock().position.clone()
     }
 
-    fn caught_up(&mut self) {}
+    fn gap(&mut self) {
+        self.0.lock().break_off();
+    }
+
+    fn caught_up(&mut self) {
+        self.0.lock().behind = false;
+    }
 
     fn packet(&mut self, packet: &[u8], passed: &mut Vec<u8>) {
         let inner = &mut *self.0.lock();
         let Inner { packets, reader, state, stats, .. } = inner;
+        inner.taken += 1;
         stats.bytes += packet.len() as u64;
         let mut lines = 0;
         let given_up = packets.push(packet, passed, |line| {
@@ -270,18 +297,7 @@ impl TraceSink for Sink {
 
     fn break_line(&mut self) {
         let now = self.0.now();
-        let inner = &mut *self.0.lock();
-        inner.unwrapped(now, |unwrap, text| {
-            unwrap.cut(text);
-            0
-        });
-        let Inner { lines, reader, stats, stdout, .. } = inner;
-        for (lines, reader) in [(lines, reader), (&mut stdout.0, &mut stdout.1)] {
-            if let Some(rest) = lines.cut() {
-                reader.line_cut();
-                stats.note_lost(line::beginning(&rest), LostReason::Cut);
-            }
-        }
+        self.0.lock().break_line(now);
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {
@@ -295,6 +311,83 @@ impl TraceSink for Sink {
             reader.end(stats, &mut |record| state.observe(record, now));
             reader.reset();
         }
+        state.gap();
+    }
+}
+
+impl Inner {
+    fn bytes(&mut self, chunk: &[u8], now: Duration) {
+        self.look_at_crash(now);
+        self.stats.bytes += chunk.len() as u64;
+        self.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
+        self.look_at_crash(now);
+        self.taken += 1;
+    }
+
+    /// Takes what `unwrap` gives of a file, each of a container's streams by itself.
+    fn unwrapped(
+        &mut self,
+        now: Duration,
+        unwrap: impl FnOnce(&mut Unwrap, &mut dyn FnMut(Stream, &[u8])) -> u64,
+    ) {
+        let Self { unwrap: framer, lines, reader, stdout, state, stats, .. } = self;
+        let malformed = unwrap(framer, &mut |stream, text| {
+            let (lines, reader) = match stream {
+                Stream::Stderr => (&mut *lines, &mut *reader),
+                Stream::Stdout => (&mut stdout.0, &mut stdout.1),
+            };
+            let counted = lines.push(text, |line| {
+                reader.line(line, stats, &mut |record| state.observe(record, now));
+            });
+            stats.lines += counted.lines;
+            stats.lines_too_long += counted.too_long;
+        });
+        self.stats.entries_malformed += malformed;
+    }
+
+    /// The line at hand does not go on, on either stream.
+    fn break_line(&mut self, now: Duration) {
+        self.unwrapped(now, |unwrap, text| {
+            unwrap.cut(text);
+            0
+        });
+        let Self { lines, reader, stats, stdout, .. } = self;
+        for (lines, reader) in [(lines, reader), (&mut stdout.0, &mut stdout.1)] {
+            if let Some(rest) = lines.cut() {
+                reader.line_cut();
+                stats.note_lost(line::beginning(&rest), LostReason::Cut);
+            }
+        }
+        self.taken += 1;
+    }
+
+    /// A crash of which nothing more came for a while is at its end.
+    fn look_at_crash(&mut self, now: Duration) {
+        let Self { reader, stdout, state, stats, crash, taken, .. } = self;
+        for (reader, crash) in [reader, &mut stdout.1].into_iter().zip(crash) {
+            let progress = reader.crash_progress();
+            match (progress, *crash) {
+                (Some(progress), Some((before, since))) if progress == before => {
+                    if now.saturating_sub(since) >= CRASH_QUIET {
+                        *crash = None;
+                        *taken += 1;
+                        reader.settle(stats, &mut |record| state.observe(record, now));
+                    }
+                }
+                _ => *crash = progress.map(|progress| (progress, now)),
+            }
+        }
+    }
+
+    /// Lines in unknown forms that nobody was told of yet.
+    fn take_samples(&mut self) -> Vec<(RecordKind, Box<[u8]>)> {
+        let stdout = self.stdout.1.take_samples();
+        self.reader.take_samples().into_iter().chain(stdout).collect()
+    }
+
+    fn series(&mut self, now: Duration) -> ServiceSnapshot {
+        self.state.set_releases(self.reader.releases().or_else(|| self.stdout.1.releases()));
+        self.state.snapshot(now)
     }
 }
 
@@ -302,20 +395,61 @@ impl TraceSink for Sink {
 #[derive(Debug, Clone)]
 pub struct Pipelines {
     services: Arc<[Arc<Pipeline>]>,
+    /// Those of the files of patterns, by service and label; they come and go.
+    files: Arc<Mutex<Files>>,
     metrics: Arc<Metrics>,
 }
+
+type Files = BTreeMap<(ServiceName, Box<str>), Arc<Pipeline>>;
 
 impl Pipelines {
     /// The services in the order of the config.
     #[must_use]
     pub fn new(services: Vec<Arc<Pipeline>>, metrics: Arc<Metrics>) -> Self {
-        Self { services: services.into(), metrics }
+        Self { services: services.into(), files: Arc::default(), metrics }
     }
 
-    /// A picture of all services, and then of ourselves.
+    /// One more file of a service that reads several: a pipeline of its own, with the label `log`;
+    /// `restore` comes before anybody else sees it.
+    #[must_use]
+    pub fn add_file(
+        &self,
+        service: &Service,
+        log: &str,
+        restore: impl FnOnce(&Pipeline),
+    ) -> Arc<Pipeline> {
+        let identity = Identity { log: Some(log.into()), ..service.identity.clone() };
+        let file = Service { identity, expvar: None, ..service.clone() };
+        let pipeline = Pipeline::new(&file, Arc::clone(&self.metrics), TraceLines::Keep);
+        restore(&pipeline);
+        let key = (service.identity.service.clone(), log.into());
+        self.files().insert(key, Arc::clone(&pipeline));
+        pipeline
+    }
+
+    /// Such a file is gone: its series end.
+    pub fn remove_file(&self, service: &ServiceName, log: &str) -> Option<Arc<Pipeline>> {
+        let gone = self.files().remove(&(service.clone(), log.into()))?;
+        // What it counted about ourselves stays.
+        let _last = gone.snapshot();
+        Some(gone)
+    }
+
+    /// Every service, and every file of those that read several.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Pipeline>> {
+        let files = self.files();
+        self.services.iter().chain(files.values()).cloned().collect()
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A picture of all services that are not behind, and then of ourselves.
     #[must_use]
     pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
-        let services = self.services.iter().map(|service| service.snapshot()).collect();
+        let services = self.all().iter().filter_map(|service| service.snapshot()).collect();
         (services, self.metrics.gather())
     }
 
@@ -328,5 +462,181 @@ impl Pipelines {
         text::variables(&mut page, &services);
         text::own(&mut page, &own);
         page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::catalog::Metric;
+    use crate::model::snapshot::{MetricId, Number, Value};
+
+    fn gc(cycle: u32, at_ms: u32) -> String {
+        format!(
+            "gc {cycle} @{}.{:03}s 1%: 0.031+0.51+0.048 ms clock, 0.063+0.12/0.26/0+0.097 ms cpu, 4->4->1 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
+            at_ms / 1000,
+            at_ms % 1000
+        )
+    }
+
+    fn sched(uptime_ms: u32) -> String {
+        format!(
+            "SCHED {uptime_ms}ms: gomaxprocs=1 idleprocs=0 threads=4 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=0 [0]"
+        )
+    }
+
+    fn ticks(uptime_ms: u32, ticks: u32) -> String {
+        let line = sched(uptime_ms).replace("[0]", "[ 0 ]");
+        format!("{line} schedticks=[ {ticks} ]")
+    }
+
+    /// Here something was not read.
+    const GAP: &str = "GAP";
+
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Seen {
+        starts: u64,
+        missed: u64,
+        intervals: u64,
+        ticks: u64,
+    }
+
+    fn read(lines: &[String]) -> Seen {
+        let text = "services: [{name: s, trace: {file: /x}}]";
+        let service = crate::config::file::read(text).unwrap().services.remove(0);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let pipeline = Pipeline::new(&service, metrics, TraceLines::Keep);
+        for line in lines {
+            if line == GAP {
+                pipeline.sink().gap();
+            } else {
+                pipeline.sink().bytes(format!("{line}\n").as_bytes());
+            }
+        }
+        let snapshot = pipeline.snapshot().unwrap();
+        let number = |metric: Metric| {
+            let mut series = snapshot.series.iter();
+            let found = series.find(|series| series.metric == MetricId(metric as u16)).unwrap();
+            match &found.value {
+                Value::Number(Number::Unsigned(n)) => *n,
+                Value::Distribution(distribution) => distribution.counts.iter().sum(),
+                other => panic!("{other:?}"),
+            }
+        };
+        Seen {
+            starts: number(Metric::ProcessStarts),
+            missed: number(Metric::GcRecordsMissed),
+            intervals: number(Metric::GcIntervalSeconds),
+            ticks: number(Metric::SchedTicks),
+        }
+    }
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn restarts_are_counted_and_nothing_is_invented_across_one() {
+        let gap = || GAP.to_owned();
+        let none = Seen::default;
+        let table = [
+            ("one process", vec![gc(7, 10), gc(8, 20), gc(9, 30)], Seen { intervals: 2, ..none() }),
+            ("cycles are missing", vec![gc(7, 10), gc(9, 30)], Seen { missed: 1, ..none() }),
+            (
+                "the number went back",
+                vec![gc(40, 50_000), gc(1, 10), gc(2, 20)],
+                Seen { starts: 1, intervals: 1, ..none() },
+            ),
+            (
+                "… and the first cycles are missing",
+                vec![gc(40, 50_000), gc(5, 400)],
+                Seen { starts: 1, missed: 4, ..none() },
+            ),
+            (
+                "the number went on, its time went back",
+                vec![gc(3, 9000), gc(4, 500)],
+                Seen { starts: 1, missed: 3, ..none() },
+            ),
+            (
+                "the uptime went back",
+                vec![sched(5000), sched(0), sched(1000)],
+                Seen { starts: 1, ..none() },
+            ),
+            (
+                "both see it, schedtrace first",
+                vec![sched(5000), gc(40, 5100), sched(0), gc(1, 10)],
+                Seen { starts: 1, ..none() },
+            ),
+            (
+                "both see it, gctrace first",
+                vec![sched(5000), gc(40, 5100), gc(1, 10), sched(0)],
+                Seen { starts: 1, ..none() },
+            ),
+            (
+                "dies before its second sample",
+                vec![sched(0), sched(1000), sched(0), sched(0)],
+                Seen { starts: 2, ..none() },
+            ),
+            ("… always: every second is certain", vec![sched(0); 5], Seen { starts: 2, ..none() }),
+            (
+                "one process is stopped while it prints",
+                vec![sched(0), sched(20), sched(80), sched(80), sched(100)],
+                none(),
+            ),
+            ("schedtrace=1", vec![sched(0), sched(0), sched(1), sched(2)], none()),
+            (
+                "was quicker than its predecessor",
+                vec![ticks(1000, 50_000), ticks(2000, 15)],
+                Seen { starts: 1, ticks: 15, ..none() },
+            ),
+            (
+                "ticks wrap",
+                vec![ticks(1000, u32::MAX), ticks(2000, 9)],
+                Seen { ticks: 10, ..none() },
+            ),
+            (
+                "a gap",
+                vec![gc(5, 1000), gap(), gc(6, 2000), gc(7, 3000)],
+                Seen { intervals: 1, ..none() },
+            ),
+            (
+                "a gap with cycles in it",
+                vec![gc(5, 1000), gap(), gc(9, 3000)],
+                Seen { missed: 3, ..none() },
+            ),
+            (
+                "a gap with ticks in it",
+                vec![ticks(1000, 10), gap(), ticks(9000, 500), ticks(10_000, 501)],
+                Seen { ticks: 1, ..none() },
+            ),
+            (
+                "a restart in a gap",
+                vec![ticks(5000, 100), gap(), ticks(1000, 7)],
+                Seen { starts: 1, ticks: 7, ..none() },
+            ),
+            ("a gap in a crash loop", vec![sched(0), gap(), sched(0)], none()),
+            (
+                "parent and child take turns",
+                vec![gc(40, 50_000), gc(1, 10), gc(41, 51_000), gc(2, 20), gc(42, 52_000)],
+                Seen { starts: 1, intervals: 3, ..none() },
+            ),
+            (
+                "a new process comes as far as the old",
+                vec![
+                    ticks(0, 0),
+                    ticks(1000, 10),
+                    ticks(0, 1),
+                    ticks(1000, 2),
+                    ticks(2000, 4),
+                    ticks(3000, 5),
+                ],
+                Seen { starts: 1, ticks: 15, ..none() },
+            ),
+            (
+                "a child that has no cycles",
+                vec![gc(40, 50_000), sched(5000), sched(0), gc(41, 51_000)],
+                Seen { starts: 1, ..none() },
+            ),
+        ];
+        for (name, lines, expected) in table {
+            assert_eq!(read(&lines), expected, "{name}: {lines:#?}");
+        }
     }
 }

@@ -13,16 +13,22 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("parse", &["model"]),
     ("aggregate", &["model"]),
     ("export", &["model"]),
-    ("pipeline.rs", &["model", "config", "frame", "parse", "aggregate", "export", "telemetry"]),
-    ("serve", &["model", "export", "pipeline", "config", "runtime", "telemetry"]),
+    ("state", &["model"]),
+    ("pipeline.rs", PIPELINE),
+    ("pipeline", PIPELINE),
+    ("keeper.rs", &["pipeline", "state", "config", "telemetry"]),
+    ("serve", &["model", "export", "pipeline", "keeper", "config", "runtime", "telemetry"]),
     ("runtime", &["telemetry"]),
     ("telemetry", &["model"]),
 ];
 
+const PIPELINE: &[&str] =
+    &["model", "config", "frame", "parse", "aggregate", "export", "state", "telemetry"];
+
 /// Put the rest together, so they may know everything.
 const FREE: &[&str] = &["app.rs", "cli.rs", "lib.rs", "main.rs", "tools"];
 
-const PURE: &[&str] = &["model", "frame", "parse", "aggregate", "export"];
+const PURE: &[&str] = &["model", "frame", "parse", "aggregate", "export", "state/codec.rs"];
 
 /// I/O and clocks: a pure station is given bytes and `now`.
 const IMPURE: &[&str] = &[

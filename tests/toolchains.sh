@@ -9,7 +9,7 @@
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus logrotate)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
 work=
 policy= # the file that keeps a package from starting a service, while it is ours
@@ -98,6 +98,13 @@ prometheus_tools() {
     say "prometheus $(command -v prometheus) ($version)"
 }
 
+logrotate_tool() {
+    if [[ ! -x /usr/sbin/logrotate ]]; then
+        apt_install logrotate logrotate
+    fi
+    say "logrotate /usr/sbin/logrotate ($(/usr/sbin/logrotate --version 2>&1 | awk 'NR == 1 { print $2 }'))"
+}
+
 if [[ $# -eq 0 ]]; then
     set -- "${everything[@]}"
 fi
@@ -116,6 +123,7 @@ work=$(mktemp -d -- "$cache/tmp.XXXXXX")
 for name in "$@"; do
     case $name in
     prometheus) prometheus_tools ;;
+    logrotate) logrotate_tool ;;
     go-1.19) debian_go 1.19 ;;
     go-*) packaged_go "${name#go-}" ;;
     esac

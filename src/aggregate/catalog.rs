@@ -24,7 +24,7 @@ catalog! {
     VersionRange = Gauge "go_version_range_info" ["min", "max"]
         "Always 1; the labels tell the first and the last Go release that can have printed the service's trace, by the forms of its lines. A plus: or a later one.";
     ProcessStarts = Counter "go_process_starts_total" []
-        "Restarts of the service seen since the exporter started: its uptime, GC number or NumGC went back.";
+        "Restarts of the service seen: its uptime, its GC number, its ticks or a total of memstats went back.";
 
     Panics = Counter "go_panics_total" []
         "Panics that nobody recovered and that ended the process. From stderr.";

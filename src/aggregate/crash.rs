@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
 use super::service::Collector;
 use super::tally::OTHER;
@@ -16,7 +18,8 @@ pub const FUNCTIONS_MAX: usize = 20;
 const UNKNOWN: &str = "unknown";
 
 /// State made of crashes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CrashState {
     panics: u64,
     races: u64,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
 use super::init::InitState;
 use super::pacer::PacerState;
@@ -21,7 +23,8 @@ const FRESH: Duration = Duration::from_secs(300);
 const CLASSES_MAX: usize = 80;
 
 /// State made of the seldom lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EventState {
     pacer: PacerState,
     scavenge: ScavengeState,

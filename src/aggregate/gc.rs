@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
-use super::histogram::{GC_INTERVAL_SECONDS, GC_SECONDS, Histogram};
+use super::histogram::{GcIntervalMilliseconds, GcMicroseconds, Histogram};
 use super::service::Collector;
 use crate::model::record::{Gc, Milli};
 
@@ -13,28 +15,39 @@ const FRESH: Duration = Duration::from_secs(300);
 /// A goal above this many MiB (4 EiB) is the runtime's way to print that there is none (GOGC=off).
 const NO_GOAL_MB: u64 = 1 << 42;
 
-/// In a second. gctrace prints milliseconds with three places, and moments in thousandths of a
-/// second.
+/// In a second, as gctrace prints CPU times: milliseconds with three places.
 const MICROSECONDS: f64 = 1e6;
-const MILLISECONDS: f64 = 1e3;
 
 /// State made of gctrace lines.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GcState {
     last: Option<(Gc, Duration)>,
+    /// Where the process before came to: it may not have ended, but share its stderr with the new one.
+    before: Option<Place>,
+    /// Something between the last record and the next was not read.
+    gap: bool,
     automatic: u64,
     forced: u64,
     missed: u64,
-    sweep_termination: Histogram,
-    mark: Histogram,
-    mark_termination: Histogram,
-    stw: Histogram,
-    interval: Histogram,
+    sweep_termination: Histogram<GcMicroseconds>,
+    mark: Histogram<GcMicroseconds>,
+    mark_termination: Histogram<GcMicroseconds>,
+    stw: Histogram<GcMicroseconds>,
+    interval: Histogram<GcIntervalMilliseconds>,
     cpu: CpuMicros,
 }
 
+/// How far a process has come.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Place {
+    cycle: u32,
+    at_s: Milli,
+}
+
 /// CPU time by phase, in microseconds, so that sums are exact.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct CpuMicros {
     sweep_termination: u64,
     assist: u64,
@@ -43,38 +56,41 @@ struct CpuMicros {
     mark_termination: u64,
 }
 
-impl Default for GcState {
-    fn default() -> Self {
-        let seconds = || Histogram::new(GC_SECONDS, MICROSECONDS);
-        Self {
-            last: None,
-            automatic: 0,
-            forced: 0,
-            missed: 0,
-            sweep_termination: seconds(),
-            mark: seconds(),
-            mark_termination: seconds(),
-            stw: seconds(),
-            interval: Histogram::new(GC_INTERVAL_SECONDS, MILLISECONDS),
-            cpu: CpuMicros::default(),
-        }
-    }
-}
-
 impl GcState {
     /// Takes a record; gives true if it shows that the service was started anew.
     pub fn observe(&mut self, gc: Gc, now: Duration) -> bool {
-        let restarted = self.last.as_ref().is_some_and(|(last, _)| gc.cycle <= last.cycle);
-        if restarted {
-            self.last = None;
-        }
-        if let Some((last, _)) = &self.last {
-            let skipped = u64::from(gc.cycle - last.cycle - 1);
-            self.missed += skipped;
-            if skipped == 0 {
-                self.interval.observe(gc.at_s.0.saturating_sub(last.at_s.0));
+        let place = Place { cycle: gc.cycle, at_s: gc.at_s };
+        let last = self.last.as_ref().map(|(last, _)| Place { cycle: last.cycle, at_s: last.at_s });
+        let restarted = match (last, self.before) {
+            (Some(last), Some(before)) if !last.is_next(place) && before.is_next(place) => {
+                // Two processes take turns.
+                self.before = Some(last);
+                if !self.gap {
+                    self.interval.observe(place.at_s.0 - before.at_s.0);
+                }
+                false
             }
-        }
+            (Some(last), _) if last.is_before(place) => {
+                self.missed += u64::from(place.cycle - last.cycle - 1);
+                if last.is_next(place) && !self.gap {
+                    self.interval.observe(place.at_s.0 - last.at_s.0);
+                }
+                false
+            }
+            (Some(last), _) => {
+                self.before = Some(last);
+                self.missed += place.cycles_before();
+                true
+            }
+            // Another source saw the new process: its first cycles were missed, unless the old one
+            // goes on.
+            (None, Some(before)) if !before.is_before(place) => {
+                self.missed += place.cycles_before();
+                false
+            }
+            (None, _) => false,
+        };
+        self.gap = false;
         if gc.forced {
             self.forced += 1
         } else {
@@ -85,9 +101,16 @@ impl GcState {
         restarted
     }
 
-    /// The service was started anew: the next cycle number is not compared with the last.
+    /// The service was started anew: the next cycle is not measured against the last.
     pub fn restarted(&mut self) {
-        self.last = None;
+        if let Some((last, _)) = self.last.take() {
+            self.before = Some(Place { cycle: last.cycle, at_s: last.at_s });
+        }
+    }
+
+    /// Something was not read, nobody knows how much.
+    pub fn gap(&mut self) {
+        self.gap = true;
     }
 
     fn times(&mut self, gc: &Gc) {
@@ -136,6 +159,22 @@ impl GcState {
         {
             last_cycle(last, memstats, out);
         }
+    }
+}
+
+impl Place {
+    /// The runtime's clock is monotonic, and its cycles have numbers without a gap from 1 on
+    /// (src/runtime/mgc.go, gcMarkTermination).
+    fn is_before(self, next: Self) -> bool {
+        self.cycle < next.cycle && self.at_s <= next.at_s
+    }
+
+    fn is_next(self, next: Self) -> bool {
+        self.is_before(next) && next.cycle - self.cycle == 1
+    }
+
+    fn cycles_before(self) -> u64 {
+        u64::from(self.cycle.saturating_sub(1))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
 use super::service::Collector;
 use super::tally::OTHER;
@@ -22,7 +24,8 @@ const NAMED_FROM_BYTES: u64 = 64 << 10;
 const MICROS_IN_SECOND: f64 = 1e6;
 
 /// State made of inittrace lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct InitState {
     packages: BTreeMap<Arc<str>, Cost>,
     other: Cost,
@@ -31,7 +34,8 @@ pub struct InitState {
     done: Option<Milli>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Cost {
     micros: u64,
     bytes: u64,

@@ -1,11 +1,14 @@
 //! What `/debug/vars` says of memory and pauses, over time.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
-use super::histogram::{GC_SECONDS, Histogram};
+use super::histogram::{GcNanoseconds, Histogram};
 use super::service::Collector;
 use crate::model::memstats::MemStats;
 use crate::model::snapshot::{Quantiles, Text};
-use std::sync::Arc;
 
 /// Pauses that the runtime keeps (src/runtime/mstats.go, `PauseNs [256]uint64`).
 const RING: u64 = 256;
@@ -17,33 +20,34 @@ const QUANTILES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 const NANOSECONDS: f64 = 1e9;
 
 /// State made of memstats reads.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MemState {
+    /// Says nothing of a later moment, so it is not saved.
+    #[serde(skip)]
     last: Option<MemStats>,
     seen: Option<Seen>,
     watching_since_ns: u64,
-    stw: Histogram,
+    stw: Histogram<GcNanoseconds>,
     missed: u64,
 }
 
-/// The newest cycle whose pause was counted.
-#[derive(Debug, Clone, Copy)]
+/// The newest cycle whose pause was counted, and what only rises while a process lives.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Seen {
     num_gc: u64,
     pause_end_ns: u64,
+    pause_total_ns: u64,
+    total_alloc: u64,
+    mallocs: u64,
 }
 
 impl MemState {
     /// `watching_since_ns`: pauses that ended before (nanoseconds since 1970) are not ours to count.
     #[must_use]
     pub fn new(watching_since_ns: u64) -> Self {
-        Self {
-            last: None,
-            seen: None,
-            watching_since_ns,
-            stw: Histogram::new(GC_SECONDS, NANOSECONDS),
-            missed: 0,
-        }
+        Self { watching_since_ns, ..Self::default() }
     }
 
     /// Takes a read; gives true if it shows that the service was started anew.
@@ -81,7 +85,13 @@ impl MemState {
         }
         let pause_end_ns =
             num_gc.checked_sub(1).and_then(|newest| pause(stats, newest)).map_or(0, |(_, end)| end);
-        self.seen = Some(Seen { num_gc, pause_end_ns });
+        self.seen = Some(Seen {
+            num_gc,
+            pause_end_ns,
+            pause_total_ns: stats.pause_total_ns.unwrap_or_default(),
+            total_alloc: stats.total_alloc.unwrap_or_default(),
+            mallocs: stats.mallocs.unwrap_or_default(),
+        });
         restarted
     }
 
@@ -115,10 +125,15 @@ impl MemState {
     }
 }
 
-/// NumGC went back; or the pause that was newest at the last look is gone from its place in the
+/// A total went back; or the pause that was newest at the last look is gone from its place in the
 /// ring, though it cannot have been overwritten yet.
 fn is_other_process(seen: &Seen, stats: &MemStats, num_gc: u64) -> bool {
-    if num_gc < seen.num_gc {
+    let went_back = |now: Option<u64>, before: u64| now.is_some_and(|now| now < before);
+    if num_gc < seen.num_gc
+        || went_back(stats.pause_total_ns, seen.pause_total_ns)
+        || went_back(stats.total_alloc, seen.total_alloc)
+        || went_back(stats.mallocs, seen.mallocs)
+    {
         return true;
     }
     let Some(cycle) = seen.num_gc.checked_sub(1) else { return false };
@@ -241,6 +256,27 @@ mod tests {
         assert_eq!(counted(&state), 14);
         assert!(state.observe(stats(20, 9000)), "more cycles, but other ones");
         assert_eq!((counted(&state), state.missed), (34, 0));
+    }
+
+    #[test]
+    fn a_restart_that_the_ring_cannot_show_is_seen_by_any_total() {
+        let totals = |num_gc, alloc, mallocs, pause_total| MemStats {
+            total_alloc: Some(alloc),
+            mallocs: Some(mallocs),
+            pause_total_ns: Some(pause_total),
+            ..stats(num_gc, 5000)
+        };
+        let before = totals(10, 100, 100, 100);
+        for (after, restarted) in [
+            (totals(900, 100, 100, 100), false),
+            (totals(900, 99, 100, 100), true),
+            (totals(900, 100, 99, 100), true),
+            (totals(900, 100, 100, 99), true),
+        ] {
+            let mut state = MemState::new(0);
+            state.observe(before.clone());
+            assert_eq!(state.observe(after.clone()), restarted, "{after:?}");
+        }
     }
 
     #[test]

@@ -16,4 +16,5 @@ pub mod scavenge;
 pub mod sched;
 pub mod service;
 pub mod tally;
+pub mod ticks;
 pub mod variables;

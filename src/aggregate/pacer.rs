@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
-use super::histogram::{GC_CPU_RATIO, Histogram};
+use super::histogram::{GcCpuBillionths, Histogram};
 use super::service::Collector;
 use crate::model::record::{AssistRatio, CycleEnd, OldCycleEnd, Pacer};
 
@@ -15,9 +17,10 @@ const PARTS_IN_ONE: f64 = 1e9;
 const PARTS_IN_PERCENT: u64 = 10_000_000;
 
 /// State made of gcpacertrace lines.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PacerState {
-    cpu: Histogram,
+    cpu: Histogram<GcCpuBillionths>,
     heap_scan: u64,
     stack_scan: u64,
     globals_scan: u64,
@@ -30,27 +33,10 @@ pub struct PacerState {
 }
 
 /// The end of a cycle.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct End {
     cpu_goal: Option<f64>,
     overshoot_bytes: i64,
-}
-
-impl Default for PacerState {
-    fn default() -> Self {
-        Self {
-            cpu: Histogram::new(GC_CPU_RATIO, PARTS_IN_ONE),
-            heap_scan: 0,
-            stack_scan: 0,
-            globals_scan: 0,
-            undivided_scan: 0,
-            overshoots: 0,
-            swept_pages: 0,
-            plan: None,
-            end: None,
-            seen: false,
-        }
-    }
 }
 
 impl PacerState {

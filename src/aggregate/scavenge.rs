@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
 use super::service::Collector;
 use crate::model::record::{ScavTrace, Scavenge};
@@ -14,7 +16,8 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 /// State made of scavtrace and scvg lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ScavengeState {
     background_kib: u64,
     eager_kib: u64,

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
-use super::histogram::{GOROUTINES, Histogram, RATIO, SAMPLE_INTERVAL_SECONDS};
+use super::histogram::{Goroutines, Histogram, RatioBillionths, SampleIntervalMilliseconds};
 use super::service::Collector;
 use super::tally::Tally;
+use super::ticks::Ticks;
 use crate::model::record::{DetailBlock, Sched, SchedSummary, proc_status};
 use crate::model::snapshot::Text;
 
@@ -21,28 +24,33 @@ const P_SERIES_MAX: usize = 1024;
 
 /// A ratio is kept in billionths.
 const RATIO_PARTS: u64 = 1_000_000_000;
-const RATIO_PARTS_IN_ONE: f64 = 1e9;
 
-/// In a second.
-const MILLISECONDS: f64 = 1e3;
+/// With an interval of at least this, a process does not print 0 ms twice: it would have to be
+/// stopped for as long between two instructions.
+const INTERVAL_DISTINCT: Duration = Duration::from_millis(500);
 
 /// State made of SCHED lines.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SchedState {
     last: Option<Sample>,
     detail: Option<Detail>,
     interval: Duration,
+    /// Samples in a row with the uptime of the one before.
+    repeats: u32,
+    /// Something between the last sample and the next was not read.
+    gap: bool,
     samples: u64,
     saturated: u64,
     ticks: Ticks,
     syscalls: Ticks,
-    runnable: Histogram,
-    busy: Histogram,
-    between: Histogram,
+    runnable: Histogram<Goroutines>,
+    busy: Histogram<RatioBillionths>,
+    between: Histogram<SampleIntervalMilliseconds>,
     reasons_over: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Sample {
     summary: SchedSummary,
     queues: Vec<u32>,
@@ -50,7 +58,7 @@ struct Sample {
 }
 
 /// What only a scheddetail block has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Detail {
     tally: Tally,
     procs: Vec<u64>,
@@ -58,40 +66,25 @@ struct Detail {
     at: Duration,
 }
 
-impl Default for SchedState {
-    fn default() -> Self {
-        Self {
-            last: None,
-            detail: None,
-            interval: Duration::ZERO,
-            samples: 0,
-            saturated: 0,
-            ticks: Ticks::default(),
-            syscalls: Ticks::default(),
-            runnable: Histogram::new(GOROUTINES, 1.0),
-            busy: Histogram::new(RATIO, RATIO_PARTS_IN_ONE),
-            between: Histogram::new(SAMPLE_INTERVAL_SECONDS, MILLISECONDS),
-            reasons_over: 0,
-        }
-    }
-}
-
 impl SchedState {
     /// Takes a schedtrace record; gives true if it shows that the service was started anew.
     pub fn observe(&mut self, sched: Sched, now: Duration) -> bool {
-        let restarted = self.sample(sched.summary, sched.local_runqueues, now);
-        if let Some(ticks) = &sched.schedticks {
-            self.ticks.advance(ticks);
-        }
+        let ticks = sched.schedticks.unwrap_or_default();
+        let restarted = self.is_other_process(sched.summary.uptime_ms, &ticks, &[]);
+        self.sample(sched.summary, sched.local_runqueues, restarted, now);
+        self.ticks.advance(&ticks);
         restarted
     }
 
     /// Takes a scheddetail record; gives true if it shows that the service was started anew.
     pub fn observe_detail(&mut self, block: DetailBlock<Tally>, now: Duration) -> bool {
         let queues = block.procs.iter().map(|p| p.runqsize).collect();
-        let restarted = self.sample(block.head.summary, queues, now);
-        self.ticks.advance(&block.procs.iter().map(|p| p.schedtick).collect::<Vec<_>>());
-        self.syscalls.advance(&block.procs.iter().map(|p| p.syscalltick).collect::<Vec<_>>());
+        let ticks: Vec<u32> = block.procs.iter().map(|p| p.schedtick).collect();
+        let syscalls: Vec<u32> = block.procs.iter().map(|p| p.syscalltick).collect();
+        let restarted = self.is_other_process(block.head.summary.uptime_ms, &ticks, &syscalls);
+        self.sample(block.head.summary, queues, restarted, now);
+        self.ticks.advance(&ticks);
+        self.syscalls.advance(&syscalls);
         let mut procs = vec![0; PROC_STATES.len()];
         for p in &block.procs {
             let state = PROC_STATES.iter().position(|s| *s == proc_status(p.status));
@@ -111,19 +104,44 @@ impl SchedState {
     pub fn restarted(&mut self) {
         self.last = None;
         self.detail = None;
+        self.repeats = 0;
         self.ticks.restart();
         self.syscalls.restart();
     }
 
-    fn sample(&mut self, summary: SchedSummary, queues: Vec<u32>, now: Duration) -> bool {
-        let before = self.last.as_ref().map(|last| last.summary.uptime_ms);
-        let restarted = before.is_some_and(|before| summary.uptime_ms < before);
+    /// Something was not read, nobody knows how much.
+    pub fn gap(&mut self) {
+        self.gap = true;
+        self.ticks.gap();
+        self.syscalls.gap();
+    }
+
+    /// The uptime went back, or stands still though the interval is too long for that; or it went
+    /// on, but the ticks cannot have come so far in that time.
+    fn is_other_process(&mut self, uptime_ms: u64, ticks: &[u32], syscalls: &[u32]) -> bool {
+        let Some(before) = self.last.as_ref().map(|last| last.summary.uptime_ms) else {
+            return false;
+        };
+        let Some(elapsed_ms) = uptime_ms.checked_sub(before) else { return true };
+        self.repeats = if elapsed_ms == 0 { self.repeats + 1 } else { 0 };
+        // sysmon looks at the clock, and schedtrace again, maybe much later: so a process can print
+        // a time twice, but never thrice (src/runtime/proc.go).
+        let stands_still = self.repeats > 1
+            || self.repeats > 0 && uptime_ms == 0 && self.interval >= INTERVAL_DISTINCT;
+        stands_still
+            || !self.ticks.can_become(ticks, elapsed_ms)
+            || !self.syscalls.can_become(syscalls, elapsed_ms)
+    }
+
+    fn sample(&mut self, summary: SchedSummary, queues: Vec<u32>, restarted: bool, now: Duration) {
         if restarted {
             self.restarted();
-        } else if let Some(before) = before {
-            self.interval = Duration::from_millis(summary.uptime_ms - before);
-            self.between.observe(summary.uptime_ms - before);
+        } else if let Some(last) = self.last.as_ref().filter(|_| !self.gap) {
+            let elapsed_ms = summary.uptime_ms.saturating_sub(last.summary.uptime_ms);
+            self.interval = Duration::from_millis(elapsed_ms);
+            self.between.observe(elapsed_ms);
         }
+        self.gap = false;
         let runnable = runnable(&summary, &queues);
         self.samples += 1;
         self.saturated += u64::from(runnable > 0 && summary.idleprocs <= 0);
@@ -132,7 +150,6 @@ impl SchedState {
         let busy = procs.saturating_sub(u64::try_from(summary.idleprocs).unwrap_or(0));
         self.busy.observe(busy * RATIO_PARTS / procs);
         self.last = Some(Sample { summary, queues, at: now });
-        restarted
     }
 
     fn is_fresh(&self, at: Duration, now: Duration) -> bool {
@@ -143,8 +160,8 @@ impl SchedState {
     pub fn collect(&self, now: Duration, per_p: bool, out: &mut Collector) {
         out.count(Metric::SchedSamples, &[], self.samples);
         out.count(Metric::SchedSaturatedSamples, &[], self.saturated);
-        out.count(Metric::SchedTicks, &[], self.ticks.total);
-        out.count(Metric::SchedSyscallTicks, &[], self.syscalls.total);
+        out.count(Metric::SchedTicks, &[], self.ticks.total());
+        out.count(Metric::SchedSyscallTicks, &[], self.syscalls.total());
         out.count(Metric::SchedReasonsOver, &[], self.reasons_over);
         out.histogram(Metric::SchedRunnable, &[], &self.runnable);
         out.histogram(Metric::SchedBusyRatio, &[], &self.busy);
@@ -222,51 +239,9 @@ impl Detail {
     }
 }
 
-/// A counter a P, each wrapping at 2^32, summed to one that does not.
-#[derive(Debug, Default)]
-struct Ticks {
-    total: u64,
-    last: Vec<u32>,
-    known: bool,
-}
-
-impl Ticks {
-    /// What stood there at the first look happened before it and is not counted, unless the
-    /// service started under our eyes.
-    fn advance(&mut self, ticks: &[u32]) {
-        for (p, now) in ticks.iter().enumerate() {
-            match self.last.get(p) {
-                Some(before) => self.total += u64::from(now.wrapping_sub(*before)),
-                None if self.known => self.total += u64::from(*now),
-                None => {}
-            }
-        }
-        self.known = true;
-        self.last.clear();
-        self.last.extend_from_slice(ticks);
-    }
-
-    fn restart(&mut self) {
-        self.last.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_wrap_restart_and_grow_with_the_number_of_procs() {
-        let mut ticks = Ticks::default();
-        ticks.advance(&[u32::MAX - 1, 5]);
-        ticks.advance(&[3, 6]);
-        assert_eq!(ticks.total, 6);
-        ticks.advance(&[3, 6, 10]);
-        assert_eq!(ticks.total, 16);
-        ticks.restart();
-        ticks.advance(&[1, 1]);
-        assert_eq!(ticks.total, 18);
-    }
 
     #[test]
     fn samples_are_counted_and_a_restart_is_seen() {

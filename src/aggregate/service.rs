@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Metric;
 use super::crash::CrashState;
 use super::events::EventState;
 use super::gc::GcState;
-use super::histogram::Histogram;
+use super::histogram::{Buckets, Histogram};
 use super::memstats::MemState;
 use super::sched::SchedState;
 use super::tally::Tally;
@@ -39,14 +41,23 @@ pub struct Options {
 pub struct ServiceState {
     identity: Arc<Identity>,
     options: Options,
+    releases: Option<ReleaseRange>,
+    kept: Kept,
+}
+
+/// What outlives us.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
     sched: SchedState,
     gc: GcState,
     events: EventState,
-    releases: Option<ReleaseRange>,
     crash: CrashState,
     /// The process that traced last has crashed.
     crashed: bool,
     memstats: MemState,
+    /// Says nothing of a later moment.
+    #[serde(skip)]
     variables: VariableState,
     starts_by_trace: u64,
     starts_by_expvar: u64,
@@ -56,25 +67,30 @@ impl ServiceState {
     /// `watching_since_ns`: the time of day, in nanoseconds since 1970, at which we began to look.
     #[must_use]
     pub fn new(identity: Identity, options: Options, watching_since_ns: u64) -> Self {
-        Self {
-            identity: Arc::new(identity),
-            options,
-            sched: SchedState::default(),
-            gc: GcState::default(),
-            events: EventState::default(),
-            releases: None,
-            crash: CrashState::default(),
-            crashed: false,
-            memstats: MemState::new(watching_since_ns),
-            variables: VariableState::default(),
-            starts_by_trace: 0,
-            starts_by_expvar: 0,
-        }
+        let kept = Kept { memstats: MemState::new(watching_since_ns), ..Kept::default() };
+        Self { identity: Arc::new(identity), options, releases: None, kept }
+    }
+
+    /// What is to be saved.
+    #[must_use]
+    pub const fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Goes on from what was saved.
+    pub fn restore(&mut self, kept: Kept) {
+        self.kept = kept;
+    }
+
+    /// Something of the trace was not read: what follows is not measured against what came before.
+    pub fn gap(&mut self) {
+        self.kept.sched.gap();
+        self.kept.gc.gap();
     }
 
     /// Nothing of the service was before us: every GC pause it had counts.
     pub fn watched_from_its_start(&mut self) {
-        self.memstats = MemState::new(0);
+        self.kept.memstats = MemState::new(0);
     }
 
     /// Takes a record of the trace. `now`: time since any fixed moment.
@@ -82,53 +98,54 @@ impl ServiceState {
         let kind = record.kind();
         let restarted = match record {
             Record::Crash(crash) => return self.observe_crash(&crash),
-            Record::Sched(sched) => self.sched.observe(sched, now),
-            Record::SchedDetail(block) => self.sched.observe_detail(*block, now),
-            Record::Gc(gc) => self.gc.observe(gc, now),
-            Record::Event(event, _) => self.events.observe(event, now),
+            Record::Sched(sched) => self.kept.sched.observe(sched, now),
+            Record::SchedDetail(block) => self.kept.sched.observe_detail(*block, now),
+            Record::Gc(gc) => self.kept.gc.observe(gc, now),
+            Record::Event(event, _) => self.kept.events.observe(event, now),
         };
         if restarted {
             self.tell_restart(kind);
         }
-        let follows_crash = std::mem::take(&mut self.crashed);
-        self.starts_by_trace += u64::from(restarted || follows_crash);
+        let follows_crash = std::mem::take(&mut self.kept.crashed);
+        self.kept.starts_by_trace += u64::from(restarted || follows_crash);
     }
 
     /// One part saw that the service was started anew; the others have to know.
     fn tell_restart(&mut self, seen_by: RecordKind) {
         if !matches!(seen_by, RecordKind::Sched | RecordKind::SchedDetail) {
-            self.sched.restarted();
+            self.kept.sched.restarted();
         }
         if seen_by != RecordKind::Gc {
-            self.gc.restarted();
+            self.kept.gc.restarted();
         }
         if seen_by != RecordKind::Init {
-            self.events.restarted();
+            self.kept.events.restarted();
         }
     }
 
     /// After a crash nothing is compared with what comes, and what comes is a new process's.
     fn observe_crash(&mut self, crash: &Crash) {
-        if self.crash.observe(crash) {
-            self.crashed = true;
+        if self.kept.crash.observe(crash) {
+            self.kept.crashed = true;
             self.tell_restart(RecordKind::Crash);
         }
     }
 
     /// Takes a read of memstats.
     pub fn observe_memstats(&mut self, stats: MemStats) {
-        self.starts_by_expvar += u64::from(self.memstats.observe(stats));
+        let restarted = self.kept.memstats.observe(stats);
+        self.kept.starts_by_expvar += u64::from(restarted);
     }
 
     /// Takes the service's own variables; gives how many of them are not exported.
     pub fn observe_variables(&mut self, variables: Vec<Variable>) -> u64 {
-        self.variables.observe(variables)
+        self.kept.variables.observe(variables)
     }
 
     /// A read of expvar failed: what it said last is no longer exported.
     pub fn expvar_failed(&mut self) {
-        self.memstats.failed();
-        self.variables.failed();
+        self.kept.memstats.failed();
+        self.kept.variables.failed();
     }
 
     /// The Go releases that can have printed the trace, as far as is known.
@@ -141,25 +158,29 @@ impl ServiceState {
     pub fn snapshot(&self, now: Duration) -> ServiceSnapshot {
         let mut out = Collector { series: Vec::with_capacity(96) };
         if self.options.trace {
-            self.sched.collect(now, self.options.per_p, &mut out);
-            self.gc.collect(now, self.options.expvar, &mut out);
-            self.events.collect(now, self.options.expvar, &mut out);
+            self.kept.sched.collect(now, self.options.per_p, &mut out);
+            self.kept.gc.collect(now, self.options.expvar, &mut out);
+            self.kept.events.collect(now, self.options.expvar, &mut out);
+            self.kept.crash.collect(&mut out);
         }
         if let Some(releases) = self.releases.filter(|_| self.options.trace) {
             let range = [releases.min(), releases.max()].map(|text| Text::Shared(text.into()));
             out.shared(Metric::VersionRange, range.into(), 1);
-            self.crash.collect(&mut out);
         }
         if self.options.expvar {
-            self.memstats.collect(self.options.by_size, &mut out);
+            self.kept.memstats.collect(self.options.by_size, &mut out);
         }
         // Both sources see the same restart.
-        out.count(Metric::ProcessStarts, &[], self.starts_by_trace.max(self.starts_by_expvar));
+        out.count(
+            Metric::ProcessStarts,
+            &[],
+            self.kept.starts_by_trace.max(self.kept.starts_by_expvar),
+        );
         out.series.sort_by_key(|series| series.metric);
         ServiceSnapshot {
             identity: Arc::clone(&self.identity),
             series: out.series,
-            variables: self.variables.series(),
+            variables: self.kept.variables.series(),
         }
     }
 }
@@ -207,7 +228,12 @@ impl Collector {
     }
 
     /// A histogram.
-    pub fn histogram(&mut self, metric: Metric, labels: &[&'static str], histogram: &Histogram) {
+    pub fn histogram<B: Buckets>(
+        &mut self,
+        metric: Metric,
+        labels: &[&'static str],
+        histogram: &Histogram<B>,
+    ) {
         self.push(metric, texts(labels), Value::Distribution(histogram.snapshot()));
     }
 

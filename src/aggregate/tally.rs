@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::record::{Dump, Goroutine, Thread, goroutine_state};
 
 /// Most distinct wait reasons kept; the runtime has about 50 names, and a torn or foreign text
@@ -33,9 +35,11 @@ const SYSTEM_REASONS: [&str; 11] = [
 ];
 
 /// Goroutines by state and wait reason, and what else a block tells.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tally {
     /// Goroutines by state and wait reason (empty unless waiting).
+    #[serde(with = "by_state")]
     pub goroutines: BTreeMap<(&'static str, Arc<str>), u64>,
     /// Goroutines as runtime.NumGoroutine counts them: neither dead nor the runtime's own.
     pub alive: u64,
@@ -49,7 +53,7 @@ pub struct Tally {
     kinds: Vec<Kind>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Kind {
     status: u32,
     wait_reason: Box<str>,
@@ -101,6 +105,32 @@ impl Dump for Tally {
         } else {
             self.add(status, wait_reason, 1);
         }
+    }
+}
+
+/// Saved as a list: JSON has no map with such keys.
+mod by_state {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::model::record::goroutine_state_named;
+
+    type Counts = BTreeMap<(&'static str, Arc<str>), u64>;
+
+    pub(super) fn serialize<S: Serializer>(counts: &Counts, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(counts.iter().map(|((state, reason), n)| (state, &**reason, n)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Counts, D::Error> {
+        let list = Vec::<(String, String, u64)>::deserialize(from)?;
+        let entry = |(state, reason, n): (String, String, u64)| {
+            let state = goroutine_state_named(&state)
+                .ok_or_else(|| Error::custom(format_args!("no state of a goroutine: {state:?}")))?;
+            Ok(((state, Arc::from(reason)), n))
+        };
+        list.into_iter().map(entry).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
@@ -11,7 +12,8 @@ use super::node::{self, Node, Value};
 use super::units::{duration, size};
 use super::{
     Config, EXPVAR_BODY_MAX_BYTES, EXPVAR_INTERVAL, EXPVAR_TIMEOUT, Expvar, LINE_MAX_BYTES, LISTEN,
-    Log, Problem, ScrapeWhen, Service, StartAt, Trace, TraceSource, endpoint,
+    Log, Problem, STATE_INTERVAL, ScrapeWhen, Service, StartAt, State, Trace, TraceSource, Watch,
+    endpoint,
 };
 use crate::model::service::{Identity, Label, ServiceName};
 use crate::model::wrapping::Wrapping;
@@ -20,7 +22,12 @@ use crate::model::wrapping::Wrapping;
 const LINE_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Shortest interval at which an endpoint is read: each read of memstats stops the service's world.
-const INTERVAL_MIN: std::time::Duration = std::time::Duration::from_secs(1);
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Bounds of the time between two saves: each waits for the disk, and after a crash of the machine
+/// so much is read again.
+const STATE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+const STATE_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// Reads a config.
 ///
@@ -45,8 +52,9 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
     let listen = fields.parsed("listen", listen_address).unwrap_or(LISTEN);
     let log = fields.map("log").map(log).unwrap_or_default();
     let services = services(&mut fields, problems);
+    let state = fields.map("state").and_then(state);
     fields.finish();
-    Some(Config { listen, log, services })
+    Some(Config { listen, log, services, state })
 }
 
 /// Reads `ADDRESS:PORT`.
@@ -58,6 +66,37 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     numeric.parse().map_err(|_not_an_address| {
         format!("{text:?} is not an address and a port; write it like 0.0.0.0:10390, 127.0.0.1:10390 or [::]:10390")
     })
+}
+
+fn state(mut fields: Fields<'_>) -> Option<State> {
+    let directory = fields.parsed("directory", state_directory);
+    if fields.get("directory").is_none() {
+        fields.problem(
+            fields.line(),
+            "directory",
+            "is missing; write it like /var/lib/godebug-exporter",
+        );
+    }
+    let interval = fields.parsed("interval", state_interval).unwrap_or(STATE_INTERVAL);
+    fields.finish();
+    Some(State { directory: directory?, interval })
+}
+
+/// Reads the path of a state directory.
+///
+/// # Errors
+/// What a right one looks like.
+pub fn state_directory(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() { Err("must not be empty") } else { Ok(text.into()) }
+}
+
+fn state_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if (STATE_INTERVAL_MIN..=STATE_INTERVAL_MAX).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("must be between 1s and 1h".into())
+    }
 }
 
 fn log(mut fields: Fields<'_>) -> Log {
@@ -137,7 +176,12 @@ fn service(mut fields: Fields<'_>) -> Option<Service> {
         fields.problem_at_map("has no source; give it trace, expvar, or both");
     }
     fields.finish();
-    Some(Service { identity: Identity { service: name?, labels }, trace, expvar, runqueue_per_p })
+    Some(Service {
+        identity: Identity { service: name?, log: None, labels },
+        trace,
+        expvar,
+        runqueue_per_p,
+    })
 }
 
 fn labels(fields: Fields<'_>) -> Vec<Label> {
@@ -166,21 +210,25 @@ fn labels(fields: Fields<'_>) -> Vec<Label> {
 }
 
 fn trace(mut fields: Fields<'_>) -> Option<Trace> {
-    let file = fields.text("file").map(|(_, path)| PathBuf::from(path));
+    let file = fields.parsed("file", file_or_pattern);
     let from = fields.parsed("from", start_at);
+    let watch = fields.parsed("watch", watch);
     let fifo = fields.text("fifo").map(|(_, path)| PathBuf::from(path));
     let stdin = fields.flag("stdin");
     let command = command(&mut fields);
     let max_line_bytes = fields.parsed("max_line", line_size).unwrap_or(LINE_MAX_BYTES);
     let wrapping = fields.parsed("format", str::parse::<Wrapping>);
     let is_file = file.is_some();
-    for (key, given) in [("from", from.is_some()), ("format", wrapping.is_some())] {
+    let only_files =
+        [("from", from.is_some()), ("watch", watch.is_some()), ("format", wrapping.is_some())];
+    for (key, given) in only_files {
         if given && !is_file {
             fields.problem(fields.line(), key, "belongs to file only");
         }
     }
     let mut sources: Vec<TraceSource> = Vec::new();
-    sources.extend(file.map(|path| TraceSource::File { path, from: from.unwrap_or_default() }));
+    let (from, watch) = (from.unwrap_or_default(), watch.unwrap_or_default());
+    sources.extend(file.map(|path| TraceSource::File { path, from, watch }));
     sources.extend(fifo.map(TraceSource::Fifo));
     sources.extend(stdin.then_some(TraceSource::Stdin));
     sources.extend(command.map(TraceSource::Command));
@@ -195,6 +243,25 @@ fn trace(mut fields: Fields<'_>) -> Option<Trace> {
     fields.finish();
     let wrapping = wrapping.unwrap_or_default();
     Some(Trace { source: sources.into_iter().next()?, max_line_bytes, wrapping })
+}
+
+/// Reads a path, or a pattern of paths.
+///
+/// # Errors
+/// What is wrong with the pattern.
+pub fn file_or_pattern(text: &str) -> Result<PathBuf, String> {
+    match glob::Pattern::new(text) {
+        Ok(_) => Ok(PathBuf::from(text)),
+        Err(error) => Err(format!("is not a pattern: {} (at its byte {})", error.msg, error.pos)),
+    }
+}
+
+fn watch(text: &str) -> Result<Watch, &'static str> {
+    match text {
+        "auto" => Ok(Watch::Auto),
+        "poll" => Ok(Watch::Poll),
+        _ => Err("must be auto or poll"),
+    }
 }
 
 fn start_at(text: &str) -> Result<StartAt, &'static str> {
@@ -260,7 +327,7 @@ fn scrape_when(text: &str) -> Result<ScrapeWhen, String> {
     }
 }
 
-fn positive(text: &str) -> Result<std::time::Duration, String> {
+fn positive(text: &str) -> Result<Duration, String> {
     let value = duration(text)?;
     if value.is_zero() { Err("must be more than 0".into()) } else { Ok(value) }
 }

@@ -1,10 +1,11 @@
 //! One service described by flags alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::file::file_or_pattern;
 use super::{
     Config, EXPVAR_BODY_MAX_BYTES, EXPVAR_INTERVAL, EXPVAR_TIMEOUT, Expvar, LINE_MAX_BYTES, LISTEN,
-    Log, ScrapeWhen, Service, StartAt, Trace, TraceSource, endpoint,
+    Log, ScrapeWhen, Service, StartAt, Trace, TraceSource, Watch, endpoint,
 };
 use crate::model::service::{Identity, ServiceName};
 use crate::model::wrapping::Wrapping;
@@ -45,8 +46,16 @@ impl Flags {
     /// The flag that is wrong, and what would be right.
     pub fn config(self, default_name: Option<&str>) -> Result<Config, String> {
         let from = if self.from_beginning { StartAt::Beginning } else { StartAt::End };
+        let file = self.file.as_deref().and_then(Path::to_str);
+        if let Some(what) = file.and_then(|file| file_or_pattern(file).err()) {
+            return Err(format!("--file: {what}"));
+        }
         let mut sources = Vec::new();
-        sources.extend(self.file.map(|path| TraceSource::File { path, from }));
+        sources.extend(self.file.map(|path| TraceSource::File {
+            path,
+            from,
+            watch: Watch::default(),
+        }));
         sources.extend(self.fifo.map(TraceSource::Fifo));
         sources.extend(self.stdin.then_some(TraceSource::Stdin));
         sources.extend(self.child.then_some(TraceSource::Child));
@@ -74,9 +83,9 @@ impl Flags {
             .or(default_name)
             .ok_or("--service NAME is missing; it becomes the label service of every series")?;
         let service = ServiceName::new(name).map_err(|what| format!("--service: {what}"))?;
-        let identity = Identity { service, labels: Vec::new() };
+        let identity = Identity { service, log: None, labels: Vec::new() };
         let service = Service { identity, trace, expvar, runqueue_per_p: false };
-        Ok(Config { listen: LISTEN, log: Log::default(), services: vec![service] })
+        Ok(Config { listen: LISTEN, log: Log::default(), services: vec![service], state: None })
     }
 }
 

@@ -37,6 +37,9 @@ pub const EXPVAR_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest expvar body read, in bytes: memstats alone has 5 KiB.
 pub const EXPVAR_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 
+/// How often state is saved: what the machine's own crash may cost. Our end costs nothing.
+pub const STATE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The settings of the daemon.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -46,6 +49,17 @@ pub struct Config {
     pub log: Log,
     /// The services, in the order written; names are unique.
     pub services: Vec<Service>,
+    /// Where counters and positions outlive us.
+    pub state: Option<State>,
+}
+
+/// Settings of the state directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The directory; it is made if it is missing.
+    pub directory: PathBuf,
+    /// How often state is saved, if something changed.
+    pub interval: Duration,
 }
 
 /// Settings of our own log.
@@ -90,12 +104,14 @@ pub struct Trace {
 /// Where a trace's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceSource {
-    /// A file, followed.
+    /// A file, followed; or each of several.
     File {
-        /// Its path.
+        /// Its path, or a pattern with `*`, `?` or `[…]`.
         path: PathBuf,
         /// Where reading begins when we start.
         from: StartAt,
+        /// How changes are noticed.
+        watch: Watch,
     },
     /// Our standard input.
     Stdin,
@@ -110,6 +126,13 @@ pub enum TraceSource {
 }
 
 impl TraceSource {
+    /// Whether it is a pattern, which stands for any number of files.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        let Self::File { path, .. } = self else { return false };
+        path.as_os_str().as_encoded_bytes().iter().any(|b| matches!(b, b'*' | b'?' | b'['))
+    }
+
     /// The label value.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -132,6 +155,16 @@ pub enum StartAt {
     End,
     /// At its beginning.
     Beginning,
+}
+
+/// How we notice that a file was written to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// By inotify, and by looking at it now and then.
+    #[default]
+    Auto,
+    /// By looking at it often.
+    Poll,
 }
 
 /// A service's expvar endpoint.

@@ -102,6 +102,9 @@ fn own_histogram(
 fn identity(identity: &Identity) -> Vec<u8> {
     let mut out = Vec::new();
     label(&mut out, "service", identity.service.as_str());
+    if let Some(log) = &identity.log {
+        label(&mut out, "log", log);
+    }
     for own in &identity.labels {
         label(&mut out, own.name(), own.value());
     }
@@ -263,7 +266,8 @@ mod tests {
 
     fn service(name: &str) -> ServiceSnapshot {
         let labels = vec![Label::new("team", "a\"b\n\\").unwrap()];
-        let identity = Arc::new(Identity { service: ServiceName::new(name).unwrap(), labels });
+        let identity =
+            Arc::new(Identity { service: ServiceName::new(name).unwrap(), log: None, labels });
         let series = |metric, labels, value| Series { metric: MetricId(metric), labels, value };
         let distribution =
             Distribution { bounds: &[0.5, 1.0], counts: [1, 2, 3].into(), sum: 7.25 };

@@ -44,6 +44,7 @@ enum Form {
 pub struct Unwrap {
     form: Form,
     /// An entry that has not ended yet.
+    #[serde(with = "crate::model::bytes")]
     carry: Vec<u8>,
     /// The rest of an entry longer than the bound is passed over.
     overlong: bool,
@@ -60,6 +61,13 @@ impl Unwrap {
             Wrapping::Docker => Form::Docker,
         };
         Self { form, carry: Vec::new(), overlong: false }
+    }
+
+    /// Goes on where a saved one was, unless that was of another form.
+    pub fn restore(&mut self, saved: Self) {
+        if self.form == Form::Unknown || self.form == saved.form {
+            *self = saved;
+        }
     }
 
     /// Gives the text in `chunk`, in pieces. Gives the number of lines that are no entries.

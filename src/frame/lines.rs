@@ -1,10 +1,20 @@
 //! A stream cut anywhere → lines.
 
+use serde::{Deserialize, Serialize};
+
 /// Joins chunks to lines. Memory: at most one line of the longest kept length.
 #[derive(Debug)]
 pub struct Lines {
-    carry: Vec<u8>,
     max: usize,
+    partial: Partial,
+}
+
+/// A line that has not ended yet.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Partial {
+    #[serde(with = "crate::model::bytes")]
+    carry: Vec<u8>,
     overlong: bool,
 }
 
@@ -21,7 +31,18 @@ impl Lines {
     /// Lines of at most `max` bytes.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { carry: Vec::new(), max, overlong: false }
+        Self { max, partial: Partial::default() }
+    }
+
+    /// The line that has not ended yet, to be saved.
+    #[must_use]
+    pub const fn partial(&self) -> &Partial {
+        &self.partial
+    }
+
+    /// Goes on with a line that was saved.
+    pub fn restore(&mut self, partial: Partial) {
+        self.partial = partial;
     }
 
     /// Gives each line that ends in `chunk`, without its line feed.
@@ -30,7 +51,7 @@ impl Lines {
         let mut counted = Counted::default();
         let mut start = 0;
         let mut ends = memchr::memchr_iter(b'\n', chunk);
-        if (self.overlong || !self.carry.is_empty())
+        if (self.partial.overlong || !self.partial.carry.is_empty())
             && let Some(end) = ends.next()
         {
             start = end + 1;
@@ -53,35 +74,35 @@ impl Lines {
 
     fn finish(&mut self, piece: &[u8], counted: &mut Counted, line: &mut impl FnMut(&[u8])) {
         self.keep(piece);
-        if self.overlong {
+        if self.partial.overlong {
             counted.too_long += 1;
         } else {
-            line(&self.carry);
+            line(&self.partial.carry);
         }
-        self.carry.clear();
-        self.overlong = false;
+        self.partial.carry.clear();
+        self.partial.overlong = false;
     }
 
     fn keep(&mut self, piece: &[u8]) {
-        if self.overlong || self.carry.len() + piece.len() > self.max {
-            self.overlong = true;
-            self.carry = Vec::new();
+        if self.partial.overlong || self.partial.carry.len() + piece.len() > self.max {
+            self.partial.overlong = true;
+            self.partial.carry = Vec::new();
         } else {
-            self.carry.extend_from_slice(piece);
+            self.partial.carry.extend_from_slice(piece);
         }
     }
 
     /// The stream ends or breaks: gives the beginning of a line that has no end, and forgets it.
     pub fn cut(&mut self) -> Option<Vec<u8>> {
-        self.overlong = false;
-        let rest = std::mem::take(&mut self.carry);
+        self.partial.overlong = false;
+        let rest = std::mem::take(&mut self.partial.carry);
         (!rest.is_empty()).then_some(rest)
     }
 
     /// Bytes of a line that has not ended yet.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.carry.len()
+        self.partial.carry.len()
     }
 }
 
@@ -115,7 +136,7 @@ mod tests {
         let mut lines = Lines::new(1024);
         for _ in 0..10_000 {
             lines.push(&[0; 4096], |_| panic!("no line ended"));
-            assert!(lines.carry.capacity() <= 2048);
+            assert!(lines.partial.carry.capacity() <= 2048);
         }
     }
 

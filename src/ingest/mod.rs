@@ -5,11 +5,12 @@ pub mod carry;
 pub mod child;
 pub mod command;
 pub mod fifo;
+pub mod follow;
 pub mod intake;
+pub mod read;
 pub mod scrape;
 pub mod spool;
 pub mod stdin;
-pub mod tail;
 
 /// Bytes read at once: fits a core's cache, and bounds how long a service's lock is held.
 pub const CHUNK_BYTES: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::tail::read_to_end;
+use super::read::read_to_end;
 use crate::model::sink::TraceSink;
 use crate::telemetry::service::{Reason, SourceTelemetry};
 

@@ -1,9 +1,10 @@
 //! How a Go process ended, or what its race detector found.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum What {
     /// A panic that nobody recovered.
     Panic,
@@ -12,6 +13,7 @@ pub enum What {
     /// One of these: no goroutine can go on.
     Deadlock,
     /// One of these: no memory.
+    #[serde(rename = "oom")]
     OutOfMemory,
     /// A dump on a signal: SIGQUIT, SIGABRT, a fault in C code.
     Signal,
@@ -35,7 +37,8 @@ impl What {
 }
 
 /// Fatal errors: the closed set of the label `kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum FatalKind {
     Deadlock,
@@ -93,15 +96,22 @@ impl FatalKind {
 }
 
 /// Signals on which the runtime prints a dump: the closed set of the label `signal`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Signal {
+    #[serde(rename = "SIGQUIT")]
     Quit,
+    #[serde(rename = "SIGABRT")]
     Abort,
+    #[serde(rename = "SIGSEGV")]
     Segv,
+    #[serde(rename = "SIGBUS")]
     Bus,
+    #[serde(rename = "SIGFPE")]
     Fpe,
+    #[serde(rename = "SIGILL")]
     Ill,
+    #[serde(rename = "other")]
     Other,
 }
 
@@ -133,7 +143,8 @@ impl Signal {
 }
 
 /// One crash, or one data race.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename = "crash")]
 pub struct Crash {
     /// What happened.
     pub what: What,
@@ -171,37 +182,5 @@ impl Crash {
             file: None,
             line: None,
         }
-    }
-}
-
-#[derive(Serialize)]
-struct CrashJson<'a> {
-    kind: &'static str,
-    what: &'static str,
-    message: Option<&'a str>,
-    fatal_kind: Option<&'static str>,
-    signal: Option<&'static str>,
-    goroutines: Option<u64>,
-    goroutines_listed: u64,
-    function: Option<&'a str>,
-    file: Option<&'a str>,
-    line: Option<u32>,
-}
-
-impl Serialize for Crash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        CrashJson {
-            kind: "crash",
-            what: self.what.as_str(),
-            message: self.message.as_deref(),
-            fatal_kind: self.fatal_kind.map(FatalKind::as_str),
-            signal: self.signal.map(Signal::as_str),
-            goroutines: self.goroutines,
-            goroutines_listed: self.goroutines_listed,
-            function: self.function.as_deref(),
-            file: self.file.as_deref(),
-            line: self.line,
-        }
-        .serialize(serializer)
     }
 }

@@ -1,5 +1,6 @@
 //! The plain types that cross a border between stations; they know nothing else.
 
+pub mod bytes;
 pub mod crash;
 pub mod log;
 pub mod memstats;

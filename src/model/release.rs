@@ -1,5 +1,7 @@
 //! Go releases, as far as the forms of a trace tell them.
 
+use serde::{Deserialize, Serialize};
+
 /// The newest release whose forms are known.
 pub const NEWEST_MINOR: u8 = 27;
 
@@ -7,7 +9,7 @@ pub const NEWEST_MINOR: u8 = 27;
 pub const OLDEST_MINOR: u8 = 5;
 
 /// Releases 1.`first` to 1.`last` that can have printed what was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseRange {
     first: u8,
     /// [`NEWEST_MINOR`] also stands for all that come later.

@@ -5,6 +5,7 @@ use std::fmt;
 /// Labels that the catalogue uses itself; a user's label may not take their place.
 pub const RESERVED_LABELS: &[&str] = &[
     "service",
+    "log",
     "le",
     "quantile",
     "queue",
@@ -119,6 +120,8 @@ impl Label {
 pub struct Identity {
     /// The value of the label `service`.
     pub service: ServiceName,
+    /// The value of the label `log`: which of a pattern's files it is.
+    pub log: Option<Box<str>>,
     /// The user's labels, in the order written.
     pub labels: Vec<Label>,
 }

@@ -14,6 +14,9 @@ pub trait TraceSink: Send {
     /// Where to read on, if what was read before is still known.
     fn saved_position(&self) -> Option<Position>;
 
+    /// Bytes may be missing here: what comes next does not continue what came before.
+    fn gap(&mut self);
+
     /// Everything that was written before we began is read now: from here on nothing exported is
     /// behind what was exported before.
     fn caught_up(&mut self);

@@ -1,7 +1,12 @@
 //! What the pure stations count while they work; telemetry turns it into metrics.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Kinds of records, for counting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RecordKind {
     /// A schedtrace summary.
     Sched,
@@ -83,6 +88,24 @@ impl PerKind {
     }
 }
 
+/// By name: the next release has more kinds.
+impl Serialize for PerKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(RecordKind::ALL.iter().map(|kind| (kind.as_str(), self.get(*kind))))
+    }
+}
+
+impl<'de> Deserialize<'de> for PerKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let by_name = BTreeMap::<String, u64>::deserialize(deserializer)?;
+        let mut this = Self::default();
+        for kind in RecordKind::ALL {
+            this.add(kind, by_name.get(kind.as_str()).copied().unwrap_or_default());
+        }
+        Ok(this)
+    }
+}
+
 /// Why a record was given up: the closed set of the label `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LostReason {
@@ -147,8 +170,25 @@ impl Lost {
     }
 }
 
+impl Serialize for Lost {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer
+            .collect_map(LostReason::ALL.iter().map(|reason| (reason.as_str(), self.by(*reason))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Lost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let by_name = BTreeMap::<String, PerKind>::deserialize(deserializer)?;
+        Ok(Self(
+            LostReason::ALL.map(|reason| by_name.get(reason.as_str()).copied().unwrap_or_default()),
+        ))
+    }
+}
+
 /// Running totals of one service's trace stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TraceStats {
     /// Bytes read.
     pub bytes: u64,

@@ -27,6 +27,8 @@
 //! the function unknown. If a dump lists more goroutines than the first it lists them all, unless
 //! it was cut.
 
+use serde::{Deserialize, Serialize};
+
 use super::dump::{self, DumpLine, Header, Opening};
 use crate::model::crash::{Crash, FatalKind, What};
 
@@ -38,7 +40,7 @@ const MESSAGE_MAX_BYTES: usize = 1024;
 const SIGNAL_LINES_MAX: u32 = 16;
 
 /// How sure it is that the process died.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Proof {
     /// A line like its first.
     None,
@@ -61,7 +63,7 @@ pub enum Step {
     Next,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// Before the dump.
     Text,
@@ -74,7 +76,7 @@ enum Stage {
 }
 
 /// A crash whose end was not seen yet.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Case {
     crash: Crash,
     stage: Stage,

@@ -1,6 +1,8 @@
 //! The form in which one service prints its traces. A line put together from pieces must have the
 //! form of those that were whole, or it may hold a piece that was not the runtime's.
 
+use serde::{Deserialize, Serialize};
+
 use super::line::Line;
 use crate::model::record::{Gc, Milli};
 
@@ -8,7 +10,8 @@ use crate::model::record::{Gc, Milli};
 const OTHERS_BELIEVED: u32 = 3;
 
 /// The forms of the lines that were whole.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Forms {
     /// Go 1.20 or later: `needspinning` is there.
     recent: bool,

@@ -13,6 +13,8 @@
 //!
 //! What is held is bounded by lines and bytes here, and by time in the pipeline.
 
+use serde::{Deserialize, Serialize};
+
 use super::crash::{Case, Proof};
 use super::dump::{self, Opening};
 use super::line::Line;
@@ -23,7 +25,8 @@ use crate::model::record::{Dump, Record};
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
 
 /// What a reader knows of crashes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Gate {
     open: Option<Box<Suspect>>,
     race: Option<Race>,

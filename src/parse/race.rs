@@ -1,5 +1,7 @@
 //! The report of a data race (built with -race). The process goes on, and so do its traces.
 
+use serde::{Deserialize, Serialize};
+
 use super::dump;
 use crate::model::crash::{Crash, What};
 
@@ -10,7 +12,8 @@ pub const START: &[u8] = b"WARNING: DATA RACE";
 const LINES_MAX: u32 = 64;
 
 /// A report that was not read to its first function.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Race {
     lines: u32,
     /// `Read at 0x… by goroutine 8:` was seen: nobody but the detector says that.

@@ -1,5 +1,7 @@
 //! Lines → records: a scheddetail block is many lines, everything else is one.
 
+use serde::{Deserialize, Serialize};
+
 use super::drift;
 use super::dump;
 use super::forms::Forms;
@@ -17,12 +19,15 @@ use crate::model::stats::{LostReason, RecordKind, TraceStats};
 const PROCS_MAX: usize = 65_536;
 
 /// Reads one service's lines in order.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default = "Reader::of_packets", bound(deserialize = "D: Dump + Deserialize<'de>"))]
 pub struct Reader<D> {
     /// None where packets keep the runtime's lines apart: then nothing is torn.
     torn: Option<Reassembler>,
     forms: Forms,
     releases: Releases,
+    /// Told anew by another life of ours.
+    #[serde(skip)]
     samples: Samples,
     open: Option<Open<D>>,
     /// Goroutines of the last whole block; the runtime's list of them never shrinks.
@@ -32,14 +37,14 @@ pub struct Reader<D> {
 }
 
 /// Where in a block the last line stood; the order is fixed: P, M, G.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Part {
     Procs,
     Threads,
     Goroutines,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Open<D> {
     block: DetailBlock<D>,
     part: Part,
@@ -315,6 +320,17 @@ impl<D: Dump> Reader<D> {
         self.settle(stats, emit);
         self.close(stats, emit);
         self.settle(stats, emit);
+    }
+
+    /// What follows does not continue what came before, and something between was not read: gives
+    /// up what is not complete, and forgets what was learned of the process.
+    pub fn abandon(&mut self, stats: &mut TraceStats) {
+        let lost = self.torn.as_mut().and_then(Reassembler::give_up);
+        self.note_lost(lost, stats);
+        if self.open.is_some() {
+            stats.lost.add(RecordKind::SchedDetail, LostReason::Cut, 1);
+        }
+        self.reset();
     }
 
     /// What follows comes from another process or another place: forgets what was learned.

@@ -27,6 +27,8 @@
 //!    only those that a line can do without do harm: a sign, a remark. If the gap holds the text
 //!    of one that could stand there, the line is given up ([`Gap::may_hide`]).
 
+use serde::{Deserialize, Serialize};
+
 use super::event;
 use super::line::{self, Verdict};
 use super::shapes::{self, Shapes};
@@ -71,7 +73,7 @@ pub enum Outcome {
 }
 
 /// A trace line that is not whole yet.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Open {
     kind: RecordKind,
     ways: Vec<Vec<u8>>,
@@ -87,7 +89,8 @@ struct Begun {
 }
 
 /// What stood between the last piece and now.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Gap {
     lines: u32,
     bytes: usize,
@@ -98,7 +101,8 @@ struct Gap {
 }
 
 /// Puts torn lines together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Reassembler {
     /// The innermost last.
     open: Vec<Open>,

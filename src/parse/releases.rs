@@ -1,5 +1,7 @@
 //! Which Go releases can have printed a line: every form that not all releases print is evidence.
 
+use serde::{Deserialize, Serialize};
+
 use super::line::Line;
 use super::release_table::{Form, from, of_form, of_goal, of_reason, until};
 use crate::model::record::{
@@ -27,7 +29,8 @@ pub enum Told {
 }
 
 /// The releases that can have printed all lines of a process.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Releases {
     range: ReleaseRange,
     known: bool,

@@ -1,6 +1,8 @@
 //! How a service's own lines begin: learned from lines that are surely its own, so that a log
 //! line can be told from the piece of a trace line that stands before it.
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes of a beginning that are compared: a date, or `{"time":"202`.
 const SHAPE_BYTES: usize = 12;
 
@@ -26,8 +28,9 @@ const TAILS: [&[u8]; 8] = [
 
 type Shape = [u8; SHAPE_BYTES];
 
-/// The beginnings seen, and how often.
-#[derive(Debug)]
+/// The beginnings seen, the last seen first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Shapes {
     known: Vec<(Shape, u32)>,
     to_look_at: u32,

@@ -1,5 +1,7 @@
 //! What is held while a crash is at hand, and what the lines that come tell of it.
 
+use serde::{Deserialize, Serialize};
+
 use super::crash::{Case, Proof, Step};
 use super::dump;
 use super::line::{self, Line, Verdict};
@@ -17,7 +19,8 @@ pub const CONTINUING_MAX: u32 = 8;
 const FOREIGN_MAX: u32 = 1024;
 
 /// How far the traces of the process have come.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Last {
     /// Of the last schedtrace record.
     pub uptime_ms: Option<u64>,
@@ -26,7 +29,7 @@ pub struct Last {
 }
 
 /// A crash at hand, and the lines held until it is sure.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Suspect {
     /// What the crash's own lines say.
     pub case: Case,
@@ -44,7 +47,7 @@ pub struct Suspect {
 }
 
 /// The scheddetail block at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Block {
     None,
     /// Its goroutines will show whether it is a sample; the uptime of its head.

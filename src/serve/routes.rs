@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::page::Page;
 use crate::export::text;
+use crate::keeper::Keeper;
 use crate::pipeline::Pipelines;
 use crate::runtime::health::Health;
 use crate::runtime::trigger::Trigger;
@@ -26,6 +27,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Routes {
     /// The services.
     pub pipelines: Pipelines,
+    /// Saves what is exported.
+    pub keeper: Option<Arc<Keeper>>,
     /// Endpoints that are read when we are.
     pub triggers: Vec<Arc<Trigger>>,
     /// Readiness.
@@ -87,6 +90,9 @@ impl Routes {
         let reads: Vec<_> = self.triggers.iter().map(|trigger| trigger.read_now()).collect();
         for read in reads {
             read.await;
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.before_export().await;
         }
         (StatusCode::OK, text::CONTENT_TYPE, self.pipelines.page().into())
     }

@@ -3,7 +3,7 @@
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
     core::Collector,
 };
 
@@ -43,7 +43,10 @@ pub struct Metrics {
     pub source_up: IntGaugeVec,
     pub source_errors: IntCounterVec,
     pub lag: IntGaugeVec,
+    pub files: IntGaugeVec,
+    pub files_passed_over: IntGaugeVec,
     pub rotations: IntCounterVec,
+    pub gaps: IntCounterVec,
     pub stderr_dropped: IntCounterVec,
     pub exec_restarts: IntCounterVec,
     pub exec_unread: IntCounterVec,
@@ -54,6 +57,10 @@ pub struct Metrics {
     pub scrape_errors: IntCounterVec,
     pub unreadable_vars: IntCounterVec,
     pub dropped_vars: IntCounterVec,
+    pub state_saves: IntCounter,
+    pub state_save_errors: IntCounterVec,
+    pub state_last_save: Gauge,
+    pub state_load_errors: IntCounterVec,
     pub http_requests: IntCounterVec,
     pub http_connections: IntGauge,
     pub http_refused: IntCounter,
@@ -146,13 +153,28 @@ impl Metrics {
             )?,
             lag: gauges(
                 "file_lag_bytes",
-                "Bytes of the followed file that are not read yet.",
+                "Bytes of the followed files that are not read yet.",
+                &["service"],
+            )?,
+            files: gauges(
+                "files_followed",
+                "Files followed for a service whose config names a pattern.",
+                &["service"],
+            )?,
+            files_passed_over: gauges(
+                "files_passed_over",
+                "Files that match a service's pattern and are not followed, because there are too many.",
                 &["service"],
             )?,
             rotations: counters(
                 "file_rotations_total",
                 "Changes of the followed file, by how it was rotated.",
                 &["service", "how"],
+            )?,
+            gaps: counters(
+                "file_gaps_total",
+                "Times that bytes of a followed file may have been lost before they were read, by reason.",
+                &["service", "reason"],
             )?,
             stderr_dropped: counters(
                 "stderr_dropped_bytes_total",
@@ -199,6 +221,27 @@ impl Metrics {
                 "expvar_dropped_total",
                 "Variables of /debug/vars that were not exported, because there are too many or two have the same name.",
                 &["service"],
+            )?,
+            state_saves: registered(
+                r,
+                IntCounter::with_opts(options("state_saves_total", "States of services saved.")),
+            )?,
+            state_save_errors: counters(
+                "state_save_errors_total",
+                "States of services that could not be saved, by reason.",
+                &["reason"],
+            )?,
+            state_last_save: registered(
+                r,
+                Gauge::with_opts(options(
+                    "state_last_save_timestamp_seconds",
+                    "When a service's state was last saved, in seconds since 1970; 0 if never.",
+                )),
+            )?,
+            state_load_errors: counters(
+                "state_load_errors_total",
+                "Saved states that were not used when the exporter started, by reason; the counters of that service began at 0.",
+                &["reason"],
             )?,
             http_requests: counters(
                 "http_requests_total",

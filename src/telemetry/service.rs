@@ -1,7 +1,7 @@
 //! Events of one service's sources.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -85,17 +85,66 @@ const GRACE: Duration = Duration::from_secs(2);
 pub enum Rotation {
     /// Another file took its name.
     Rename,
-    /// It became shorter.
+    /// It became shorter, or was written anew.
     Truncate,
+    /// It was deleted, and another one made.
+    Recreate,
+    /// It is a link, which leads to another file now.
+    Relink,
 }
 
 impl Rotation {
+    const ALL: [Self; 4] = [Self::Rename, Self::Truncate, Self::Recreate, Self::Relink];
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rename => "rename",
             Self::Truncate => "truncate",
+            Self::Recreate => "recreate",
+            Self::Relink => "relink",
+        }
+    }
+}
+
+/// Why bytes of a followed file may never have been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// It was truncated, and there is no copy of what it held.
+    Truncated,
+    /// The file that was read last is not there any more, under any name.
+    Gone,
+    /// A rotated file is damaged, or may not be read, or is packed in a way that we do not read.
+    Unreadable,
+    /// A writer went on in a rotated file long after another took its place.
+    Late,
+}
+
+impl Gap {
+    const ALL: [Self; 4] = [Self::Truncated, Self::Gone, Self::Unreadable, Self::Late];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::Gone => "gone",
+            Self::Unreadable => "unreadable",
+            Self::Late => "late",
+        }
+    }
+
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Truncated => {
+                "truncated, and no copy of it is there: what was written between our last look and the truncation is lost"
+            }
+            Self::Gone => {
+                "the file that was read last is gone: what was written to it since is lost, and so are files rotated since"
+            }
+            Self::Unreadable => "a rotated file cannot be read: what it held is lost",
+            Self::Late => "a writer went on in a rotated file: what it wrote there is lost",
         }
     }
 }
@@ -105,36 +154,48 @@ impl Rotation {
 pub struct TraceTelemetry {
     metrics: Arc<Metrics>,
     service: Box<str>,
+    /// What the counters have of it: other files of the same service count there too.
+    published: Mutex<TraceStats>,
 }
 
 impl TraceTelemetry {
-    /// Begins every counter at 0.
+    /// Shows nothing before the first [`Self::publish`]: a counter that goes on from what was
+    /// saved must not stand at 0 before.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, service: &str) -> Self {
-        let telemetry = Self { metrics, service: service.into() };
-        telemetry.publish(&TraceStats::default());
-        telemetry
+        Self { metrics, service: service.into(), published: Mutex::default() }
+    }
+
+    /// So much is not to be counted again.
+    pub fn note_published(&self, stats: &TraceStats) {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = *stats;
     }
 
     /// Brings the counters to what the pure stations counted.
     pub fn publish(&self, stats: &TraceStats) {
         let metrics = &self.metrics;
         let service = [&*self.service];
-        raise(&metrics.bytes.with_label_values(&service), stats.bytes);
-        raise(&metrics.lines.with_label_values(&service), stats.lines);
-        raise(&metrics.lines_too_long.with_label_values(&service), stats.lines_too_long);
-        raise(&metrics.entries_malformed.with_label_values(&service), stats.entries_malformed);
-        raise(&metrics.crash_dumps.with_label_values(&service), stats.crash_dumps);
-        let per_kind: [(&prometheus::IntCounterVec, &PerKind); 4] = [
-            (&metrics.records, &stats.records),
-            (&metrics.recovered, &stats.recovered),
-            (&metrics.malformed, &stats.malformed),
-            (&metrics.unknown_forms, &stats.unknown_forms),
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *published, *stats);
+        raise(&metrics.bytes.with_label_values(&service), before.bytes, stats.bytes);
+        raise(&metrics.lines.with_label_values(&service), before.lines, stats.lines);
+        let too_long = metrics.lines_too_long.with_label_values(&service);
+        raise(&too_long, before.lines_too_long, stats.lines_too_long);
+        let malformed = metrics.entries_malformed.with_label_values(&service);
+        raise(&malformed, before.entries_malformed, stats.entries_malformed);
+        let crash_dumps = metrics.crash_dumps.with_label_values(&service);
+        raise(&crash_dumps, before.crash_dumps, stats.crash_dumps);
+        let per_kind: [(&prometheus::IntCounterVec, &PerKind, &PerKind); 4] = [
+            (&metrics.records, &before.records, &stats.records),
+            (&metrics.recovered, &before.recovered, &stats.recovered),
+            (&metrics.malformed, &before.malformed, &stats.malformed),
+            (&metrics.unknown_forms, &before.unknown_forms, &stats.unknown_forms),
         ];
-        for (counters, counts) in per_kind {
+        for (counters, before, counts) in per_kind {
             for kind in RecordKind::ALL.into_iter().filter(|kind| stats.has_counters(*kind)) {
                 raise(
                     &counters.with_label_values(&[&self.service, kind.as_str()]),
+                    before.get(kind),
                     counts.get(kind),
                 );
             }
@@ -146,7 +207,8 @@ impl TraceTelemetry {
                 continue;
             }
             let labels = [&*self.service, kind.as_str(), reason.as_str()];
-            raise(&metrics.lost.with_label_values(&labels), stats.lost.by(reason).get(kind));
+            let lost = metrics.lost.with_label_values(&labels);
+            raise(&lost, before.lost.by(reason).get(kind), stats.lost.by(reason).get(kind));
         }
     }
 
@@ -169,8 +231,8 @@ impl TraceTelemetry {
     }
 }
 
-fn raise(counter: &IntCounter, to: u64) {
-    counter.inc_by(to.saturating_sub(counter.get()));
+fn raise(counter: &IntCounter, from: u64, to: u64) {
+    counter.inc_by(to.saturating_sub(from));
 }
 
 /// Events of one source of one service.
@@ -182,6 +244,10 @@ pub struct SourceTelemetry {
     /// The failure at hand was told.
     told: AtomicBool,
     failing_since: Mutex<Option<Instant>>,
+    /// It can be read; and how many of the service's files can.
+    is_up: AtomicBool,
+    readable: Arc<AtomicI64>,
+    lag: AtomicI64,
 }
 
 impl SourceTelemetry {
@@ -194,8 +260,11 @@ impl SourceTelemetry {
         }
         if source == "file" {
             metrics.lag.with_label_values(&[service]).set(0);
-            for how in [Rotation::Rename, Rotation::Truncate] {
+            for how in Rotation::ALL {
                 metrics.rotations.with_label_values(&[service, how.as_str()]);
+            }
+            for gap in Gap::ALL {
+                metrics.gaps.with_label_values(&[service, gap.as_str()]);
             }
         }
         if source == "child" {
@@ -227,6 +296,9 @@ impl SourceTelemetry {
             source,
             told: AtomicBool::new(false),
             failing_since: Mutex::new(None),
+            is_up: AtomicBool::new(false),
+            readable: Arc::default(),
+            lag: AtomicI64::new(0),
         })
     }
 
@@ -236,7 +308,7 @@ impl SourceTelemetry {
 
     /// The source can be read.
     pub fn up(&self) {
-        self.metrics.source_up.with_label_values(&self.labels()).set(1);
+        self.set_up(true);
         if self.told.swap(false, Ordering::Relaxed) {
             info!(service = %self.service, source = self.source, "source can be read again");
         }
@@ -245,7 +317,7 @@ impl SourceTelemetry {
     /// The source cannot be read; it is tried again. Logged once until it recovers.
     pub fn failed(&self, reason: Reason, error: &dyn Display) {
         let [service, source] = self.labels();
-        self.metrics.source_up.with_label_values(&[service, source]).set(0);
+        self.set_up(false);
         self.metrics.source_errors.with_label_values(&[service, source, reason.as_str()]).inc();
         if !self.told.swap(true, Ordering::Relaxed) {
             warn!(service, source, reason = reason.as_str(), error = %error, "cannot read source, trying again");
@@ -254,8 +326,50 @@ impl SourceTelemetry {
 
     /// The source came to its end and gives no more.
     pub fn ended(&self) {
-        self.metrics.source_up.with_label_values(&self.labels()).set(0);
+        self.set_up(false);
         info!(service = %self.service, source = self.source, "source ended");
+    }
+
+    /// One more file of the same service.
+    #[must_use]
+    pub fn another(&self) -> Arc<Self> {
+        let metrics = Arc::clone(&self.metrics);
+        self.metrics.files.with_label_values(&[&*self.service]).inc();
+        Arc::new(Self {
+            service: self.service.clone(),
+            readable: Arc::clone(&self.readable),
+            metrics,
+            told: AtomicBool::new(false),
+            failing_since: Mutex::new(None),
+            is_up: AtomicBool::new(false),
+            lag: AtomicI64::new(0),
+            source: self.source,
+        })
+    }
+
+    /// A file is not followed any more: it is gone, and all of it was read.
+    pub fn finished(&self) {
+        self.lag(0);
+        self.set_up(false);
+        self.metrics.files.with_label_values(&[&*self.service]).dec();
+        info!(service = %self.service, "followed file is gone");
+    }
+
+    /// Files of the pattern that are not followed.
+    pub fn passed_over(&self, files: usize) {
+        let gauge = self.metrics.files_passed_over.with_label_values(&[&*self.service]);
+        gauge.set(i64::try_from(files).unwrap_or(i64::MAX));
+        if files > 0 && !self.told.swap(true, Ordering::Relaxed) {
+            warn!(service = %self.service, files, "too many files match the pattern, the rest is not followed");
+        }
+    }
+
+    fn set_up(&self, up: bool) {
+        if self.is_up.swap(up, Ordering::Relaxed) != up {
+            self.readable.fetch_add(if up { 1 } else { -1 }, Ordering::Relaxed);
+        }
+        let up = self.readable.load(Ordering::Relaxed) > 0;
+        self.metrics.source_up.with_label_values(&self.labels()).set(up.into());
     }
 
     /// A file is followed from `offset` on.
@@ -269,12 +383,17 @@ impl SourceTelemetry {
         info!(service = %self.service, how = how.as_str(), "followed file was rotated");
     }
 
+    /// Bytes of a followed file may never have been read; how many is seldom known.
+    pub fn gap(&self, gap: Gap, bytes: Option<u64>, path: &dyn Display) {
+        self.metrics.gaps.with_label_values(&[&*self.service, gap.as_str()]).inc();
+        warn!(service = %self.service, path = %path, reason = gap.as_str(), bytes, what = gap.told(), "a gap in a followed file");
+    }
+
     /// Bytes of the file that are not read yet.
     pub fn lag(&self, bytes: u64) {
-        self.metrics
-            .lag
-            .with_label_values(&[&*self.service])
-            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let before = self.lag.swap(bytes, Ordering::Relaxed);
+        self.metrics.lag.with_label_values(&[&*self.service]).add(bytes - before);
     }
 
     /// Bytes of the child's stderr were not passed on.

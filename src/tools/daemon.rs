@@ -1,6 +1,7 @@
 //! `run`: the daemon.
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::tokio_runtime;
 use crate::app::{App, Stations, bind};
@@ -9,15 +10,24 @@ use crate::frame::packets::TraceLines;
 use crate::runtime::signals::asked_to_stop;
 use crate::telemetry::logs;
 
+/// Followed files are held open, and the usual soft limit is 1,024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it cannot be raised, opening a file says so.
+    let _kept = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// It cannot listen, or the system gives no threads or signals.
 pub fn run(config: Config) -> anyhow::Result<()> {
     logs::start(config.log.format, config.log.level).context("cannot start logging")?;
+    raise_file_limit();
     tokio_runtime().context("cannot start the runtime")?.block_on(async {
         let listener = bind(config.listen).await?;
-        let stations = Stations::new(&config, TraceLines::Keep)?;
+        let mut stations = Stations::new(&config, TraceLines::Keep)?;
+        stations.keep_state(&config)?;
         let app = App::build(config, stations);
         app.start_watch();
         app.start_endpoints();

@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::app::Stations;
 use crate::config::{Config, TraceSource};
 use crate::frame::packets::TraceLines;
-use crate::ingest::tail::{read_to_end, read_whole};
+use crate::ingest::read::{read_to_end, read_whole};
 
 /// Reads files and stdin, one service after the other; endpoints are not read.
 ///
@@ -25,7 +25,15 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     for (service, pipeline) in config.services.iter().zip(&stations.services) {
         let name = &service.identity.service;
         let mut sink = pipeline.sink();
-        match service.trace.as_ref().map(|trace| &trace.source) {
+        let source = service.trace.as_ref().map(|trace| &trace.source);
+        let is_pattern = source.is_some_and(TraceSource::is_pattern);
+        match source {
+            Some(TraceSource::File { path, .. }) if is_pattern => {
+                anyhow::bail!(
+                    "service {name}: --once reads a file, and {} stands for several; name one",
+                    path.display()
+                );
+            }
             Some(TraceSource::File { path, .. }) => {
                 read_whole(path, &mut sink)
                     .with_context(|| format!("service {name}: cannot read {}", path.display()))?;

@@ -1,6 +1,5 @@
 //! `parse`: traces → one JSON object a record.
 
-use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +10,7 @@ use serde::Serialize;
 use crate::config::LINE_MAX_BYTES;
 use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
-use crate::ingest::CHUNK_BYTES;
+use crate::ingest::{CHUNK_BYTES, read};
 use crate::model::record::{Dump, Goroutine, Record, Thread};
 use crate::model::release::ReleaseRange;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
@@ -92,7 +91,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     let mut stream: Box<dyn Read> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(file).map_err(Stop::Read)?)
+        read::open(file).map_err(Stop::Read)?
     };
     // A container's log file has two streams.
     let side = || (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());

@@ -9,6 +9,8 @@ pub(crate) mod metrics;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod random;
 pub(crate) mod service;
 pub(crate) mod trace;
 pub(crate) mod wait;
+pub(crate) mod writer;

@@ -11,7 +11,7 @@ use super::process::Process;
 use super::wait::wait_until_or;
 use super::{http, ports};
 
-/// Scrapes one target every second.
+/// Scrapes one target.
 pub(crate) struct Prometheus {
     _process: Process,
     address: SocketAddr,
@@ -21,10 +21,14 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     pub(crate) fn scraping(target: SocketAddr) -> Self {
+        Self::scraping_every("1s", target)
+    }
+
+    pub(crate) fn scraping_every(interval: &str, target: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
         let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+            "global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\n\
              scrape_configs: [{{job_name: t, static_configs: [{{targets: ['{target}']}}]}}]\n"
         );
         std::fs::write(&config, text).unwrap();
@@ -57,6 +61,13 @@ impl Prometheus {
         let result = data["result"].as_array().unwrap();
         assert!(result.len() < 2, "{query} has more than one result: {data}");
         result.first().map(|one| one["value"][1].as_str().unwrap().parse().unwrap())
+    }
+
+    /// The results of a query that is evaluated at `time`: labels and value, or values, of each.
+    pub(crate) fn results(&self, query: &str, time: Option<f64>) -> Vec<Value> {
+        let time = time.map(|time| format!("&time={time}")).unwrap_or_default();
+        let data = self.api(&format!("/api/v1/query?query={}{time}", encoded(query)));
+        data["result"].as_array().unwrap().clone()
     }
 
     /// The `data` of an answer of the HTTP API.

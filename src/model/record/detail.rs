@@ -1,11 +1,12 @@
 //! The scheddetail block, and its lines.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::sched::SchedSummary;
 
 /// The first line of a scheddetail block.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DetailHead {
     /// The shared fields.
     pub summary: SchedSummary,
@@ -22,7 +23,8 @@ pub struct DetailHead {
 }
 
 /// A `  P0: …` line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Proc {
     /// Number of the P.
     pub id: u32,
@@ -102,6 +104,13 @@ pub const fn goroutine_state(status: u32) -> &'static str {
     }
 }
 
+/// A state by its name, in the text that lives as long as we do.
+#[must_use]
+pub fn goroutine_state_named(name: &str) -> Option<&'static str> {
+    const PAST_THE_LAST: u32 = 12;
+    (0..=PAST_THE_LAST).map(goroutine_state).find(|known| *known == name)
+}
+
 /// The name of a P's state (src/runtime/runtime2.go, `_Pidle` and following).
 #[must_use]
 pub const fn proc_status(status: u32) -> &'static str {
@@ -143,7 +152,7 @@ impl Serialize for Goroutine<'_> {
 ///
 /// A service may have millions of goroutines, so who reads the block decides how much of each
 /// thread and goroutine `D` keeps.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DetailBlock<D> {
     /// Its first line.
     pub head: DetailHead,

@@ -1,6 +1,6 @@
 //! Records of one line each that a service prints only if it is asked to, or seldom.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::init::Init;
 use super::pacer::Pacer;
@@ -27,7 +27,7 @@ pub enum Event {
 }
 
 /// What waits to be run, after a cycle; Go 1.25 on (src/runtime/mgc.go, `gcMarkTermination`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalizerQueue {
     /// Finalizers.
     pub finalizers: u64,

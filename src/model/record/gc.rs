@@ -1,11 +1,12 @@
 //! The gctrace record.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::milli::Milli;
 
 /// Wall times of a garbage collection, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GcClock {
     /// Stop the world and sweep termination.
     pub sweep_termination: Milli,
@@ -22,7 +23,8 @@ pub struct GcClock {
 }
 
 /// CPU times of a garbage collection, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GcCpu {
     /// Sweep termination.
     pub sweep_termination: Milli,
@@ -43,7 +45,8 @@ pub struct GcCpu {
 }
 
 /// One gctrace line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Gc {
     /// Number of the cycle, from 1.
     pub cycle: u32,

@@ -15,7 +15,8 @@ mod scavenge;
 mod sched;
 
 pub use detail::{
-    DetailBlock, DetailHead, Dump, Goroutine, Proc, Thread, goroutine_state, proc_status,
+    DetailBlock, DetailHead, Dump, Goroutine, Proc, Thread, goroutine_state, goroutine_state_named,
+    proc_status,
 };
 pub use event::{Event, FinalizerQueue};
 pub use float::Float;

@@ -1,11 +1,12 @@
 //! The schedtrace record.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The fields that a schedtrace line and the head of a scheddetail block share.
 ///
 /// All but the uptime are momentary values read without a lock (src/runtime/proc.go, schedtrace).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SchedSummary {
     /// Milliseconds since the first SCHED print of the process.
     pub uptime_ms: u64,

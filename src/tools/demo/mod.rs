@@ -90,13 +90,14 @@ fn config(listen: SocketAddr) -> anyhow::Result<Config> {
         listen,
         log: Log { level: tracing::level_filters::LevelFilter::WARN, ..Log::default() },
         services,
+        state: None,
     })
 }
 
 fn service(recorded: &Recorded) -> Result<Service, &'static str> {
     let labels = vec![Label::new("demo", recorded.shows)?];
     Ok(Service {
-        identity: Identity { service: ServiceName::new(recorded.name)?, labels },
+        identity: Identity { service: ServiceName::new(recorded.name)?, log: None, labels },
         trace: Some(Trace {
             source: TraceSource::Recording,
             max_line_bytes: LINE_MAX_BYTES,

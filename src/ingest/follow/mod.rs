@@ -1,0 +1,21 @@
+//! Following files: whatever rotation does to them, every byte once.
+//!
+//! `names` knows how rotated files are called, `siblings` lists them in order, `mark` is a place in
+//! a file by number and content, `stream` reads one file, `search` finds a place again and what
+//! came after it, and `tail` follows one path with all that. `glob` finds the files of a pattern,
+//! `watch` is told of changes, and `slot` and `run` give every path
+//! its turns.
+
+mod glob;
+mod mark;
+mod names;
+mod search;
+mod siblings;
+mod slot;
+mod stream;
+mod watch;
+
+pub mod run;
+pub mod tail;
+
+pub use stream::BUFFER_BYTES;

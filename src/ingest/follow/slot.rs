@@ -1,0 +1,222 @@
+//! One followed path among many: when its next turn is.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::fstatfs;
+use tokio::time::Instant;
+
+use super::mark::FileId;
+use super::tail::{Tail, Turn};
+use crate::config::Watch;
+use crate::runtime::backoff::Backoff;
+use crate::runtime::health::Latch;
+
+/// How often a file is looked at that gives no events: a stat and a read, some 5 µs.
+const POLL: Duration = Duration::from_millis(250);
+
+/// The same where events tell of changes; some file systems have events only of our own machine.
+const POLL_BEHIND_EVENTS: Duration = Duration::from_secs(2);
+
+/// Bytes that came without an event, so often in a row, show that events do not come here.
+const SILENT_MAX: u32 = 3;
+
+/// Longest wait before a missing file is looked for again.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// A file of a pattern is forgotten after so long without its name.
+const GONE: Duration = Duration::from_secs(30);
+
+/// Earlier files of the same path that may still be about under other names.
+const IDS_MAX: usize = 4;
+
+/// A path, and its tail unless that is having its turn.
+pub(super) struct Slot {
+    path: PathBuf,
+    tail: Option<Box<Tail>>,
+    due: Instant,
+    /// Something happened during its turn.
+    again: bool,
+    events: bool,
+    watch: Option<i32>,
+    folder: bool,
+    /// The last is the one that is open.
+    ids: Vec<FileId>,
+    by_event: bool,
+    silent: u32,
+    latch: Option<Latch>,
+    backoff: Backoff,
+    /// Of which pattern it is, and the value of its label `log`.
+    instance: Option<(usize, String)>,
+    gone_since: Option<Instant>,
+}
+
+/// What a turn is to watch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) wants_events: bool,
+    pub(super) folder: bool,
+    pub(super) file: Option<FileId>,
+}
+
+impl Slot {
+    pub(super) fn new(
+        tail: Tail,
+        watch: Watch,
+        latch: Option<Latch>,
+        instance: Option<(usize, String)>,
+    ) -> Self {
+        Self {
+            path: tail.path().to_owned(),
+            tail: Some(Box::new(tail)),
+            due: Instant::now(),
+            again: false,
+            events: watch == Watch::Auto,
+            watch: None,
+            folder: false,
+            ids: Vec::new(),
+            by_event: false,
+            silent: 0,
+            latch,
+            backoff: Backoff::new(POLL, RETRY_MAX),
+            instance,
+            gone_since: None,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn is_called(&self, name: &[u8]) -> bool {
+        self.path.file_name().map(OsStr::as_bytes) == Some(name)
+    }
+
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
+    pub(super) fn device(&self) -> Option<u64> {
+        self.ids.last().map(|id| id.device)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = FileId> {
+        self.ids.iter().copied()
+    }
+
+    pub(super) fn watch(&self) -> Option<i32> {
+        self.watch
+    }
+
+    pub(super) fn pattern(&self) -> Option<usize> {
+        self.instance.as_ref().map(|(pattern, _)| *pattern)
+    }
+
+    pub(super) fn wait_for(&self) -> Wait {
+        Wait {
+            wants_events: self.events,
+            folder: !self.folder && self.instance.is_none(),
+            file: self.ids.last().copied().filter(|_| self.watch.is_some()),
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Option<Box<Tail>> {
+        self.tail.take()
+    }
+
+    /// An event tells of it.
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.again = true;
+        self.by_event = true;
+        self.due = now;
+    }
+
+    /// After a turn; gives a watch that is not needed any more.
+    pub(super) fn give_back(
+        &mut self,
+        tail: Box<Tail>,
+        turn: Turn,
+        watch: Option<i32>,
+        folder: bool,
+        now: Instant,
+    ) -> Option<i32> {
+        self.folder |= folder;
+        if tail.is_caught_up() {
+            self.latch = None;
+        }
+        let old = self.note_file(&tail, watch);
+        self.note_silence(&tail, turn);
+        let wait = match turn {
+            Turn::More => Duration::ZERO,
+            Turn::Settling => POLL,
+            Turn::Idle if tail.is_gone() => POLL,
+            Turn::Idle if self.watch.is_some() && self.silent < SILENT_MAX => POLL_BEHIND_EVENTS,
+            Turn::Idle => POLL,
+            Turn::Failed => self.backoff.wait(),
+        };
+        if turn != Turn::Failed {
+            self.backoff.reset();
+        }
+        self.gone_since = tail.is_gone().then(|| self.gone_since.unwrap_or(now));
+        self.tail = Some(tail);
+        let again = std::mem::take(&mut self.again) && turn != Turn::Failed;
+        self.due = if again { now } else { now + wait };
+        old
+    }
+
+    /// The pattern and label of a file that is not there any more.
+    pub(super) fn gone(&self) -> Option<(usize, String)> {
+        let gone = self.gone_since.is_some_and(|since| since.elapsed() >= GONE);
+        self.instance.clone().filter(|_| gone)
+    }
+
+    pub(super) fn finish(self) {
+        if let Some(tail) = self.tail {
+            tail.finish();
+        }
+    }
+
+    fn note_file(&mut self, tail: &Tail, watch: Option<i32>) -> Option<i32> {
+        if let Some(id) = tail.id().filter(|id| self.ids.last() != Some(id)) {
+            self.ids.retain(|other| *other != id);
+            self.ids.push(id);
+            self.ids.drain(..self.ids.len().saturating_sub(IDS_MAX));
+            self.events &= tail.file().is_none_or(tells_of_changes);
+        }
+        if !self.events {
+            // The first turn had one set up before it was known that it is of no use.
+            return self.watch.take().or(watch);
+        }
+        let watch = watch.filter(|watch| self.watch != Some(*watch))?;
+        self.watch.replace(watch)
+    }
+
+    /// Whether events come at all is seen from the bytes that come without one.
+    fn note_silence(&mut self, tail: &Tail, turn: Turn) {
+        if std::mem::take(&mut self.by_event) {
+            self.silent = 0;
+        } else if tail.has_read() && turn == Turn::Idle && self.watch.is_some() {
+            self.silent += 1;
+        }
+    }
+}
+
+/// Network file systems tell of what is done on this machine only (inotify(7), limitations).
+fn tells_of_changes(file: &std::fs::File) -> bool {
+    /// Of NFS, SMB, CIFS, SMB2, 9P, AFS, Ceph, FUSE, Coda: statfs(2).
+    const REMOTE: [u64; 9] = [
+        0x6969,
+        0x517B,
+        0xFF53_4D42,
+        0xFE53_4D42,
+        0x0102_1997,
+        0x5346_414F,
+        0x00C3_6400,
+        0x6573_5546,
+        0x7375_7245,
+    ];
+    fstatfs(file)
+        .is_ok_and(|info| u64::try_from(info.f_type).is_ok_and(|kind| !REMOTE.contains(&kind)))
+}
