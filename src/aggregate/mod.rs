@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod gc;
 pub mod histogram;
+pub mod leak;
 pub mod memstats;
 pub mod sched;
 pub mod service;
