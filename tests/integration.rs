@@ -25,6 +25,7 @@ mod support;
 
 mod cli;
 mod config;
+mod detect;
 mod exec;
 mod expvar;
 mod layering;

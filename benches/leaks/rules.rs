@@ -7,7 +7,7 @@ const EVERY: f64 = 5.0 * MINUTE;
 
 /// What a rule compares with its threshold.
 #[derive(Clone, Copy)]
-pub enum Expression {
+pub(crate) enum Expression {
     /// `go_goroutines`
     Value,
     /// `deriv(go_goroutines[W])`, W in seconds
@@ -18,14 +18,14 @@ pub enum Expression {
 
 /// An expression and how long it must hold (`for:`), in seconds.
 #[derive(Clone, Copy)]
-pub struct Rule {
-    pub expression: Expression,
-    pub holds: f64,
+pub(crate) struct Rule {
+    pub(crate) expression: Expression,
+    pub(crate) holds: f64,
 }
 
 impl Rule {
     /// Its text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let hours = |seconds: f64| format!("{}h", seconds / HOUR);
         let expression = match self.expression {
             Expression::Value => "go_goroutines".to_owned(),
@@ -42,7 +42,7 @@ impl Rule {
     }
 
     /// At each evaluation: the time, and the threshold below which the rule would fire.
-    pub fn scores(&self, samples: &[Sample]) -> Vec<(f64, f64)> {
+    pub(crate) fn scores(&self, samples: &[Sample]) -> Vec<(f64, f64)> {
         let values = self.values(samples);
         let held = (self.holds / EVERY) as usize;
         let least = |window: &[(f64, f64)]| window.iter().map(|v| v.1).fold(f64::MAX, f64::min);

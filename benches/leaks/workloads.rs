@@ -2,16 +2,16 @@
 
 use std::f64::consts::{PI, TAU};
 
-pub const MINUTE: f64 = 60.0;
-pub const HOUR: f64 = 3600.0;
-pub const DAY: f64 = 86_400.0;
+pub(crate) const MINUTE: f64 = 60.0;
+pub(crate) const HOUR: f64 = 3600.0;
+pub(crate) const DAY: f64 = 86_400.0;
 
 /// One look at a service. Times in seconds since 1970.
 #[derive(Clone, Copy)]
-pub struct Sample {
-    pub t: f64,
-    pub goroutines: u64,
-    pub started: f64,
+pub(crate) struct Sample {
+    pub(crate) t: f64,
+    pub(crate) goroutines: u64,
+    pub(crate) started: f64,
 }
 
 /// When a service begins anew.
@@ -29,10 +29,10 @@ enum Restarts {
 }
 
 /// A kind of service.
-pub struct Workload {
-    pub name: &'static str,
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
     /// Seconds after the beginning from which it leaks; none if it does not.
-    pub leaks_from: Option<f64>,
+    pub(crate) leaks_from: Option<f64>,
     days: f64,
     /// Seconds between two looks.
     step: f64,
@@ -123,16 +123,17 @@ impl World {
 
 impl Workload {
     /// Service-months that it runs.
-    pub fn months(&self) -> f64 {
+    pub(crate) fn months(&self) -> f64 {
         self.days / 30.0
     }
 
-    /// What is seen of it. The same seed always gives the same.
-    pub fn run(&self, seed: u64) -> Vec<Sample> {
+    /// What is seen of it, by a look in so many times the usual. The same seed always gives the
+    /// same.
+    pub(crate) fn run(&self, seed: u64, slower: f64) -> Vec<Sample> {
         let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03);
         let began = 1_760_000_000.0;
         let phase = rng.unit() * 7.0 * DAY;
-        let step = self.step;
+        let step = self.step * slower;
         let mut world =
             World { t: phase, since: 0.0, age: 0.0, step, rng, leaked: 0.0, own: 0.0, noise: 0.0 };
         let (mut started, mut last, mut samples) = (0.0, 0.0, Vec::new());
@@ -143,7 +144,7 @@ impl Workload {
             }
             last = (self.goroutines)(&mut world).max(4.0);
             if world.rng.unit() >= self.missing {
-                let goroutines = last.round() as u64;
+                let goroutines = whole(last);
                 samples.push(Sample {
                     t: began + world.since,
                     goroutines,
@@ -190,7 +191,7 @@ const fn seen(step: f64, missing: f64, workload: Workload) -> Workload {
 }
 
 /// Services that leak.
-pub const LEAKING: &[Workload] = &[
+pub(crate) const LEAKING: &[Workload] = &[
     leaking("steady, 1 a second", 2.0, |w| 50.0 + w.load(20.0) + w.leak(1.0)),
     leaking("steady, 10 a second on 3,000", 2.0, |w| 3000.0 + w.load(500.0) + w.leak(10.0)),
     leaking("steady, 10 a minute", 7.0, |w| 200.0 + w.load(50.0) + w.leak(10.0 / MINUTE)),
@@ -335,7 +336,7 @@ pub const LEAKING: &[Workload] = &[
 ];
 
 /// Services that do not leak.
-pub const HEALTHY: &[Workload] = &[
+pub(crate) const HEALTHY: &[Workload] = &[
     service("idle", 30.0, |w| 30.0 + w.load(1.0)),
     service("noisy idling", 30.0, |w| 60.0 * (1.0 + 0.3 * w.wander(10.0 * MINUTE)) + w.load(10.0)),
     service("noise of 3 h", 30.0, |w| 400.0 * (0.4 * w.wander(3.0 * HOUR)).exp() + w.load(30.0)),
@@ -445,6 +446,15 @@ pub const HEALTHY: &[Workload] = &[
         service("daily wave, a look in 5 minutes", 30.0, |w| 100.0 + w.load(500.0 * w.daily())),
     ),
 ];
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at least 4, and small"
+)]
+fn whole(goroutines: f64) -> u64 {
+    goroutines.round() as u64
+}
 
 /// splitmix64: the same everywhere, for ever.
 struct Rng(u64);

@@ -1,5 +1,6 @@
 //! The plain types that cross a border between stations; they know nothing else.
 
+pub mod goroutines;
 pub mod log;
 pub mod memstats;
 pub mod metric;

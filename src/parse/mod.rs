@@ -10,6 +10,7 @@ pub mod detail;
 pub mod expvar;
 pub mod forms;
 pub mod gc;
+pub mod history;
 pub mod json;
 pub mod line;
 pub mod primitive;

@@ -23,6 +23,8 @@ pub struct Evidence {
     pub span: Duration,
     /// Goroutines by which the floor grew.
     pub growth: i32,
+    /// How fast it grew, on average.
+    pub growth_per_second: f64,
 }
 
 /// Kinds of growth that nothing but a leak explains.
@@ -48,14 +50,6 @@ impl Shape {
             Self::Ratchet => "ratchet",
             Self::Days => "days",
         }
-    }
-}
-
-impl Evidence {
-    /// The mean growth over the window, in goroutines a second.
-    #[must_use]
-    pub fn growth_per_second(&self) -> f64 {
-        f64::from(self.growth) / self.span.as_secs_f64().max(1.0)
     }
 }
 
@@ -96,8 +90,8 @@ impl<'a> Look<'a> {
     }
 
     fn rise(&self, needs_past: bool) -> Option<Evidence> {
+        let growth = self.growth(PARTS, Self::lowest_of_the_day_before)?;
         let parts = self.parts(PARTS);
-        let growth = self.growth(&parts, self.lowest_of_the_day_before())?;
         let steps = steps(&parts);
         let (least, most) = (steps.iter().min()?, steps.iter().max()?);
         let evenness = if self.window.span < EVEN_SPAN { 0.7 } else { 0.0 };
@@ -111,25 +105,26 @@ impl<'a> Look<'a> {
             && self.is_above_the_past(*parts.last()?, growth)
             && growth >= 3.0 * float(self.deepest_fall(4 * HOUR))
             && (!needs_past || self.past_has_nothing_like(growth, factor)))
-        .then(|| self.evidence(Shape::Rise, growth))
+        .then(|| self.evidence(Shape::Rise, growth, parts.len()))
     }
 
     /// Twelve floors on a line, but for the scatter of a random process of that rate.
     fn line(&self) -> Option<Evidence> {
+        let growth = self.growth(2 * PARTS, Self::lowest_of_the_day_before)?;
         let parts = self.parts(2 * PARTS);
-        let growth = self.growth(&parts, self.lowest_of_the_day_before())?;
-        let scatter = 0.015 * growth + 0.5 * growth.sqrt();
+        let scatter = 0.01 * growth + 0.5 * growth.sqrt();
         (self.is_one_life()
             && self.inside.iter().all(|floor| !floor.warming)
             && farthest_from_line(&parts) <= scatter
             && self.is_above_the_past(*parts.last()?, growth)
             && self.past_has_nothing_like(growth, 3.0))
-        .then(|| self.evidence(Shape::Line, growth))
+        .then(|| self.evidence(Shape::Line, growth, parts.len()))
     }
 
     fn ratchet(&self) -> Option<Evidence> {
-        let parts = self.parts(self.inside.len() / self.history.buckets(2 * HOUR));
-        let growth = self.growth(&parts, lowest(self.inside))?;
+        let parts = self.inside.len() / self.history.buckets(2 * HOUR);
+        let growth = self.growth(parts, Self::lowest)?;
+        let parts = self.parts(parts);
         let (mut top, mut fall, mut new_tops) = (*parts.first()?, 0, 0);
         for part in &parts {
             new_tops += usize::from(float(part - top) >= 0.015 * growth);
@@ -146,14 +141,14 @@ impl<'a> Look<'a> {
             && self.is_above_the_past(*parts.last()?, growth)
             && growth >= 5.0 * float(self.deepest_fall(4 * HOUR))
             && self.past_has_nothing_like(growth, 3.0))
-        .then(|| self.evidence(Shape::Ratchet, growth))
+        .then(|| self.evidence(Shape::Ratchet, growth, parts.len()))
     }
 
     fn days(&self) -> Option<Evidence> {
         let day = self.history.buckets(DAY);
+        let growth = self.growth(self.inside.len() / day, Self::lowest)?;
         let floors: Vec<i64> = self.inside.chunks_exact(day).map(lowest_counted).collect();
         let peaks: Vec<i64> = self.inside.chunks_exact(day).map(highest_counted).collect();
-        let growth = self.growth(&floors, lowest(self.inside))?;
         let steps = steps(&floors);
         let mean = growth / float(i64::try_from(steps.len()).ok()?);
         let few = floors.len() < 6;
@@ -171,14 +166,18 @@ impl<'a> Look<'a> {
             // A leak adds to peaks and floors alike, load multiplies.
             && (0.5 * low..=1.6 * low).contains(&high)
             // Without a wave, the shorter windows would have seen an even growth.
-            && !(few && (wave < 1.6 * mean || !self.every_hour_is_higher(day)))
+            && !(few && (wave < 1.6 * mean || !self.is_a_rising_wave(day)))
             && growth >= 3.0 * float(self.deepest_fall(DAY)))
-        .then(|| self.evidence(Shape::Days, growth))
+        .then(|| self.evidence(Shape::Days, growth, floors.len()))
     }
 
-    fn evidence(&self, shape: Shape, growth: f64) -> Evidence {
+    /// `growth` is from the first to the last of so many parts.
+    fn evidence(&self, shape: Shape, growth: f64, parts: usize) -> Evidence {
+        let span = self.window.span;
+        let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+        let apart = span.as_secs_f64() * f64::from(parts.saturating_sub(1)) / f64::from(parts);
         #[expect(clippy::cast_possible_truncation, reason = "the difference of two i32")]
-        Evidence { shape, span: self.window.span, growth: growth as i32 }
+        Evidence { shape, span, growth: growth as i32, growth_per_second: growth / apart.max(1.0) }
     }
 
     /// The floors of `n` equal parts, the oldest first.
@@ -189,19 +188,27 @@ impl<'a> Look<'a> {
         used.chunks(each).map(lowest_counted).collect()
     }
 
-    /// The growth, if it is enough of it for the window.
-    fn growth(&self, parts: &[i64], base: i64) -> Option<f64> {
-        let growth = rise_of(parts);
-        let base = base.max(i64::from(self.params.min_base));
-        let enough = growth >= i64::from(self.params.min_growth)
-            && float(base + growth) > self.window.ratio * float(base);
-        enough.then(|| float(growth))
+    /// The growth from the first of `n` parts to the last, if it is enough of it for the window.
+    fn growth(&self, n: usize, base: impl Fn(&Self) -> i64) -> Option<f64> {
+        let each = (self.inside.len() / n.max(1)).max(1);
+        let used = self.inside.get(self.inside.len().checked_sub(each * n)?..)?;
+        let (first, last) = (used.get(..each)?, used.get(used.len().checked_sub(each)?..)?);
+        let growth = lowest_counted(last) - lowest_counted(first);
+        if growth < i64::from(self.params.min_growth) {
+            return None;
+        }
+        let base = base(self).max(i64::from(self.params.min_base));
+        (float(base + growth) > self.window.ratio * float(base)).then(|| float(growth))
+    }
+
+    fn lowest(&self) -> i64 {
+        lowest(self.inside)
     }
 
     fn lowest_of_the_day_before(&self) -> i64 {
         let from = self.before.len().saturating_sub(self.history.buckets(DAY));
         let day = self.before.get(from..).unwrap_or_default();
-        if day.is_empty() { lowest(self.inside) } else { lowest(day).min(lowest(self.inside)) }
+        if day.is_empty() { self.lowest() } else { lowest(day).min(self.lowest()) }
     }
 
     fn is_one_life(&self) -> bool {
@@ -230,14 +237,18 @@ impl<'a> Look<'a> {
         if self.is_one_life() && self.inside.iter().all(|floor| !floor.warming) {
             return true;
         }
-        let lives: Vec<Life> =
-            self.inside.chunk_by(|a, b| a.life == b.life).filter_map(Life::of).collect();
+        let lives: Vec<&[Floor]> = self.inside.chunk_by(|a, b| a.life == b.life).collect();
+        // A restart may have been the cure.
+        if lives.last().is_none_or(|present| Life::of(present).is_none()) {
+            return false;
+        }
+        let lives: Vec<Life> = lives.into_iter().filter_map(Life::of).collect();
         let first: i64 = lives.iter().map(|life| life.first_half).sum();
         let second: i64 = lives.iter().map(|life| life.second_half).sum();
         let long: i64 = lives.iter().map(|life| life.buckets).sum();
         let mean = float(first + second) / float(long.max(1));
         let grows = |life: &Life| {
-            life.buckets < 11
+            life.buckets < 5
                 || float(life.first_half + life.second_half) >= 0.3 * mean * float(life.buckets)
         };
         first + second > 0
@@ -245,13 +256,22 @@ impl<'a> Look<'a> {
             && lives.iter().all(grows)
     }
 
-    /// Nearly every two hours have a higher floor than the same ones of the day before.
-    fn every_hour_is_higher(&self, day: usize) -> bool {
+    /// It is the same wave every day, each higher than the one before.
+    fn is_a_rising_wave(&self, day: usize) -> bool {
         let part = self.history.buckets(2 * HOUR);
         let floors: Vec<i64> = self.inside.chunks_exact(part).map(lowest_counted).collect();
-        let a_day_later = floors.iter().skip(day / part);
-        let higher = floors.iter().zip(a_day_later.clone()).filter(|(a, b)| b > a).count();
-        higher * 100 >= a_day_later.count() * 97
+        let a_day = (day / part).max(1);
+        let pairs = || floors.iter().zip(floors.iter().skip(a_day));
+        let higher = pairs().filter(|(before, after)| after > before).count();
+        let shapes: Vec<Vec<i64>> = floors.chunks_exact(a_day).map(above_lowest).collect();
+        let size: i64 = shapes.iter().flatten().sum();
+        let difference: i64 = shapes
+            .iter()
+            .zip(shapes.iter().skip(1))
+            .flat_map(|(day, next)| day.iter().zip(next))
+            .map(|(now, then)| (now - then).abs())
+            .sum();
+        higher * 100 >= pairs().count() * 97 && difference * 5 <= size * 2
     }
 
     /// How far the floor of so long a time ever fell.
@@ -306,6 +326,11 @@ fn steps(parts: &[i64]) -> Vec<i64> {
 
 fn rise_of(parts: &[i64]) -> i64 {
     parts.last().zip(parts.first()).map_or(0, |(last, first)| last - first)
+}
+
+fn above_lowest(parts: &[i64]) -> Vec<i64> {
+    let lowest = parts.iter().min().copied().unwrap_or_default();
+    parts.iter().map(|part| part - lowest).collect()
 }
 
 fn later_less_earlier(days: &[i64]) -> f64 {

@@ -73,11 +73,11 @@ impl Default for Params {
             warm_up: Duration::from_secs(3600),
             min_growth: 30,
             min_base: 50,
-            unknown: vec![Window::hours(3, 20.0), Window::hours(8, 20.0), Window::hours(25, 1.5)],
+            unknown: vec![Window::hours(3, 20.0), Window::hours(8, 20.0), Window::hours(27, 1.5)],
             known: vec![Window::hours(8, 15.0), Window::hours(14, 3.0), Window::hours(25, 1.3)],
             line: Window::hours(12, 2.0),
             ratchet: Window::hours(48, 1.5),
-            days: vec![3, 4, 5, 6, 8, 10, 14],
+            days: vec![4, 5, 6, 8, 10, 14],
             days_growth: 0.75,
             clear: 0.7,
         }
@@ -141,7 +141,7 @@ impl Detector {
     pub fn verdict(&self) -> Verdict {
         let evidence = self.suspicion.map(|suspicion| suspicion.evidence);
         let growth_per_second = evidence
-            .map(|evidence| evidence.growth_per_second())
+            .map(|evidence| evidence.growth_per_second)
             .or_else(|| self.history.growth_per_second());
         Verdict { evidence, growth_per_second }
     }
@@ -159,5 +159,66 @@ impl Detector {
             let gone = (f64::from(evidence.growth) * self.params.clear) as i64;
             Suspicion { evidence, ends_below: i64::from(last.counted) - gone }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Feeds a number a minute for so many hours, from `from` on.
+    fn feed(detector: &mut Detector, from: u32, hours: u32, goroutines: impl Fn(u32) -> u64) {
+        for minute in 0..hours * 60 {
+            detector.observe(MINUTE * (from * 60 + minute), goroutines(minute));
+        }
+    }
+
+    #[test]
+    fn a_leak_is_suspected_until_it_is_gone() {
+        let mut detector = Detector::new(Params::default());
+        feed(&mut detector, 0, 48, |minute| 100 + u64::from(minute));
+        let verdict = detector.verdict();
+        let growth = verdict.growth_per_second.unwrap();
+        assert!(verdict.evidence.is_some() && (growth * 60.0 - 1.0).abs() < 0.2, "{verdict:?}");
+        feed(&mut detector, 48, 1, |_| 100);
+        assert_eq!(detector.verdict().evidence, None);
+    }
+
+    #[test]
+    fn a_plateau_is_no_leak_and_nothing_is_known_in_the_first_hour() {
+        let mut detector = Detector::new(Params::default());
+        feed(&mut detector, 0, 1, |_| 100);
+        assert_eq!(detector.verdict(), Verdict::default());
+        feed(&mut detector, 1, 100, |minute| if minute < 3000 { 100 } else { 900 });
+        let verdict = detector.verdict();
+        assert_eq!((verdict.evidence, verdict.growth_per_second), (None, Some(0.0)));
+    }
+
+    #[test]
+    fn a_restart_ends_the_suspicion_until_the_new_life_leaks_too() {
+        let mut detector = Detector::new(Params::default());
+        feed(&mut detector, 0, 30, |minute| 100 + u64::from(minute));
+        assert!(detector.verdict().evidence.is_some());
+        detector.restarted(MINUTE * 30 * 60);
+        feed(&mut detector, 30, 2, |minute| 100 + u64::from(minute));
+        assert_eq!(detector.verdict().evidence, None);
+        feed(&mut detector, 32, 4, |minute| 220 + u64::from(minute));
+        assert!(detector.verdict().evidence.is_some());
+        detector.restarted(MINUTE * 36 * 60);
+        feed(&mut detector, 36, 100, |_| 100);
+        assert_eq!(detector.verdict().evidence, None);
+    }
+
+    #[test]
+    fn time_that_goes_back_or_leaps_and_absurd_numbers_do_no_harm() {
+        let mut detector = Detector::new(Params::default());
+        feed(&mut detector, 100, 2, |_| u64::MAX);
+        feed(&mut detector, 0, 3, |_| 0);
+        detector.observe(Duration::MAX, u64::MAX);
+        detector.restarted(Duration::MAX);
+        detector.observe(Duration::ZERO, 1);
+        assert_eq!(detector.verdict().evidence, None);
     }
 }
