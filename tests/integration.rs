@@ -28,6 +28,7 @@ mod all_traces;
 mod cli;
 mod config;
 mod crash;
+mod detect;
 mod events;
 mod exec;
 mod expvar;

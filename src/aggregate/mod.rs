@@ -10,6 +10,7 @@ pub mod events;
 pub mod gc;
 pub mod histogram;
 pub mod init;
+pub mod leak;
 pub mod memstats;
 pub mod pacer;
 pub mod scavenge;

@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod crash;
+pub mod goroutines;
 pub mod log;
 pub mod memstats;
 pub mod metric;

@@ -17,6 +17,7 @@ pub mod float;
 pub mod forms;
 pub mod gate;
 pub mod gc;
+pub mod history;
 pub mod init;
 pub mod json;
 pub mod line;
