@@ -24,6 +24,9 @@ const PROCS_MAX: usize = 65_536;
 pub struct Reader<D> {
     /// None where packets keep the runtime's lines apart: then nothing is torn.
     torn: Option<Reassembler>,
+    /// Nothing is open, and nothing is to be learned of the service's lines.
+    #[serde(skip)]
+    idle: bool,
     forms: Forms,
     releases: Releases,
     /// Told anew by another life of ours.
@@ -34,6 +37,12 @@ pub struct Reader<D> {
     last_listed: u64,
     last_uptime_ms: u64,
     pub(super) gate: Gate,
+}
+
+/// Whether any line of a trace ([`line::is_candidate`]) or a crash ([`dump::is_candidate`]) begins
+/// with this byte: one test of a bit.
+const fn may_begin(first: &u8) -> bool {
+    matches!(first, b' ' | b'S' | b'g' | b'G' | b'c' | b'f' | b'i' | b'p' | b's' | b'W')
 }
 
 /// Where in a block the last line stood; the order is fixed: P, M, G.
@@ -66,6 +75,7 @@ impl<D: Dump> Reader<D> {
     pub fn of_packets() -> Self {
         Self {
             torn: None,
+            idle: false,
             forms: Forms::default(),
             releases: Releases::default(),
             samples: Samples::default(),
@@ -87,10 +97,27 @@ impl<D: Dump> Reader<D> {
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) -> bool {
-        if (dump::is_candidate(line) || self.gate.is_busy()) && self.crash_line(line, stats, emit) {
+        // Nearly every line of a service ends here: no trace and no crash begins with its first byte.
+        let says_nothing = line.len() <= PIPE_BUF && !line.first().is_some_and(may_begin);
+        if self.idle && says_nothing {
             return false;
         }
-        self.plain(line, stats, emit)
+        self.look_at(line, stats, emit)
+    }
+
+    #[inline(never)]
+    fn look_at(
+        &mut self,
+        line: &[u8],
+        stats: &mut TraceStats,
+        emit: &mut impl FnMut(Record<D>),
+    ) -> bool {
+        let is_of_crash =
+            (dump::is_candidate(line) || self.gate.is_busy()) && self.crash_line(line, stats, emit);
+        let is_trace = !is_of_crash && self.plain(line, stats, emit);
+        self.idle =
+            !self.gate.is_busy() && self.torn.as_ref().is_none_or(Reassembler::needs_no_line);
+        is_trace
     }
 
     /// A line that has nothing to do with a crash.
@@ -508,6 +535,15 @@ mod tests {
         }
         reader.end(&mut stats, &mut emit);
         (blocks, stats)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_may_begin_a_trace_or_a_crash_is_looked_at(first in proptest::prelude::any::<u8>(), rest in "[ -~]{0,8}") {
+            let line = [&[first], rest.as_bytes()].concat();
+            let wanted = line::is_candidate(&line) || dump::is_candidate(&line);
+            proptest::prop_assert!(!wanted || may_begin(&first));
+        }
     }
 
     #[test]

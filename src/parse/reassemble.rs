@@ -117,6 +117,12 @@ impl Reassembler {
         !self.open.is_empty()
     }
 
+    /// Nothing is open, and nothing has to be learned of the service's lines.
+    #[must_use]
+    pub fn needs_no_line(&self) -> bool {
+        self.open.is_empty() && self.shapes.has_learned()
+    }
+
     /// Whether lines of the service have begun like this.
     #[must_use]
     pub fn knows(&self, text: &[u8]) -> bool {

@@ -52,6 +52,12 @@ impl Shapes {
         }
     }
 
+    /// Whether enough lines were looked at for now.
+    #[must_use]
+    pub const fn has_learned(&self) -> bool {
+        self.to_look_at == 0
+    }
+
     /// A line was torn: looks at some more of the service's.
     pub fn look_again(&mut self) {
         self.to_look_at = self.to_look_at.max(MORE_LINES);
