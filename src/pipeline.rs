@@ -69,7 +69,9 @@ impl Pipeline {
             state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
             stats: TraceStats::default(),
         };
-        let telemetry = TraceTelemetry::new(metrics, service.identity.service.as_str());
+        let name = service.identity.service.as_str();
+        let source = service.trace.as_ref().map(|trace| trace.source.to_string());
+        let telemetry = TraceTelemetry::new(metrics, name, source.unwrap_or_default(), max_line);
         Arc::new(Self { inner: Mutex::new(inner), telemetry, started: Instant::now() })
     }
 
@@ -147,10 +149,13 @@ impl TraceSink for Sink {
         let now = self.0.now();
         let inner = &mut *self.0.lock();
         let Inner { lines, reader, state, stats, .. } = inner;
-        stats.bytes += chunk.len() as u64;
         let counted = lines.push(chunk, |line| {
             reader.line(line, stats, &mut |record| state.observe(record, now));
         });
+        if counted.too_long > 0 {
+            self.0.telemetry.line_too_long(stats.lines + counted.before_too_long + 1, stats.bytes);
+        }
+        stats.bytes += chunk.len() as u64;
         stats.lines += counted.lines;
         stats.lines_too_long += counted.too_long;
     }

@@ -23,6 +23,7 @@ macro_rules! on_each_release {
 
 mod support;
 
+mod bad_input;
 mod cli;
 mod config;
 mod exec;

@@ -93,6 +93,8 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     };
     let (mut lines, mut reader) = (Lines::new(LINE_MAX_BYTES), Reader::<Everything>::of_stream());
     let stats = &mut total.stats;
+    let lines_before = stats.lines;
+    let mut told = false;
     let mut written = Ok(());
     let mut emit = |record: Record<Everything>| {
         if written.is_ok() {
@@ -110,6 +112,13 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
                 let counted = lines.push(buffer.get(..n).unwrap_or_default(), |line| {
                     reader.line(line, stats, &mut emit);
                 });
+                if counted.too_long > 0 && !std::mem::replace(&mut told, true) {
+                    let line = stats.lines - lines_before + counted.before_too_long + 1;
+                    tell(format_args!(
+                        "{}: line {line} is longer than {LINE_MAX_BYTES} bytes and passed over; further ones are only counted",
+                        file.display()
+                    ));
+                }
                 stats.lines += counted.lines;
                 stats.lines_too_long += counted.too_long;
             }
