@@ -2,6 +2,7 @@
 //! form of those that were whole, or it may hold a piece that was not the runtime's.
 
 use super::line::Line;
+use super::wait_reasons;
 use crate::model::record::Gc;
 
 /// So many lines of another form in a row are another release.
@@ -75,7 +76,26 @@ impl Forms {
                 Line::Proc(proc, _) => {
                     self.proc.or(self.recent.then_some(true)) == Some(proc.timerslen.is_some())
                 }
-                Line::Thread(..) | Line::Goroutine(..) => true,
+                // Any words fit there, the service's too.
+                Line::Goroutine(goroutine, _) => wait_reasons::is_known(goroutine.wait_reason),
+                Line::Thread(..) => true,
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::{Verdict, read};
+    use super::*;
+
+    #[test]
+    fn words_of_the_service_are_no_wait_reason() {
+        let accepts = |line: &[u8]| match read(line) {
+            Verdict::Trace(line) => Forms::default().accept(&line),
+            other => panic!("{other:?}"),
+        };
+        assert!(accepts(b"  G3: status=4(sleep) m=nil lockedm=nil"));
+        // The service's line began with "WARN " for the first time, and went on as others did.
+        assert!(!accepts(b"  G3: status=4(sleepWARN ) m=nil lockedm=nil"));
     }
 }

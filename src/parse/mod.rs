@@ -3,8 +3,8 @@
 //! `sched`, `detail` and `gc` hold one line grammar each, written with nom so that the same
 //! grammar answers two questions: "what does this whole line say?" and "can these bytes be the
 //! beginning of such a line?" (for packet-mode pipes). `line` tells the grammars apart,
-//! `reader` joins the lines of a block, `reassemble` puts torn lines together (with `shapes` and
-//! `forms`), `expvar` reads `/debug/vars` with `json`'s help.
+//! `reader` joins the lines of a block, `reassemble` puts torn lines together (with `shapes`,
+//! `forms` and `wait_reasons`), `expvar` reads `/debug/vars` with `json`'s help.
 
 pub mod detail;
 pub mod expvar;
@@ -17,3 +17,4 @@ pub mod reader;
 pub mod reassemble;
 pub mod sched;
 pub mod shapes;
+pub mod wait_reasons;

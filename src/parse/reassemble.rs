@@ -53,6 +53,9 @@ struct Open {
 pub struct Reassembler {
     open: Option<Open>,
     shapes: Shapes,
+    /// A trace line was lost, and its last pieces may be still to come: they are not to be learned
+    /// as the service's.
+    orphans: bool,
 }
 
 impl Reassembler {
@@ -65,6 +68,7 @@ impl Reassembler {
 
     /// A whole trace line was read; gives the kind of one that is thereby lost.
     pub fn trace_line(&mut self, kind: RecordKind) -> Option<RecordKind> {
+        self.orphans = false;
         // The runtime never begins a line of a kind before the last one of it has ended.
         if self.open.as_ref().is_some_and(|open| open.kind == kind) { self.give_up() } else { None }
     }
@@ -72,14 +76,16 @@ impl Reassembler {
     /// A line that is surely the service's, while no trace line is open.
     #[inline]
     pub fn learn(&mut self, line: &[u8]) {
-        self.shapes.learn(line);
+        if !self.orphans {
+            self.shapes.learn(line);
+        }
     }
 
     /// A line that is no whole trace line. `lost` becomes the kind of a line given up.
     #[inline]
     pub fn other_line(&mut self, line: &[u8], lost: &mut Option<RecordKind>) -> Outcome {
         if self.open.is_none() && start(line).is_none() {
-            self.shapes.learn(line);
+            self.learn(line);
             return Outcome::Foreign;
         }
         self.maybe_torn(line, lost)
@@ -90,7 +96,10 @@ impl Reassembler {
             let outcome = open.go_on(line, &self.shapes);
             match outcome {
                 Step::Whole(text) => return Outcome::Whole(text),
-                Step::GivenUp => *lost = Some(open.kind),
+                Step::GivenUp => {
+                    self.orphans = true;
+                    *lost = Some(open.kind);
+                }
                 Step::Stays { piece } => {
                     let begins = !piece && start(line).is_some() && !self.shapes.knows(line);
                     if !begins {
@@ -115,6 +124,7 @@ impl Reassembler {
             .filter_map(|at| line.get(..at).map(<[u8]>::to_vec))
             .collect();
         if ways.is_empty() || ways.len() > WAYS_MAX {
+            self.orphans = true;
             return Outcome::Foreign;
         }
         self.shapes.look_again();
@@ -135,7 +145,10 @@ impl Reassembler {
                 self.shapes.learn_now(&first);
                 None
             }
-            _ => Some(open.kind),
+            _ => {
+                self.orphans = true;
+                Some(open.kind)
+            }
         }
     }
 }
@@ -214,9 +227,13 @@ fn splits(way: &[u8], line: &[u8], least: usize, shapes: &Shapes) -> Vec<usize> 
         return surely;
     }
     // A line that begins as none did before: with words, it begins where the grammar ends, or the
-    // whole line is the service's. With a number, nobody knows.
-    let by_words =
-        |at: &usize| line.get(*at).is_some_and(|first| !first.is_ascii_digit() && *first != b'.');
+    // whole line is the service's. With a number, nobody knows, nor after one, nor in free text.
+    let by_words = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|last| line.get(last));
+        line.get(*at).is_some_and(|first| !first.is_ascii_digit() && *first != b'.')
+            && !before.is_some_and(u8::is_ascii_digit)
+            && (*at == 0 || !in_free_text(&[way, line.get(..*at).unwrap_or_default()].concat()))
+    };
     let mut maybe = vec![0, longest];
     maybe.dedup();
     maybe.retain(|at| by_words(at) && is_piece_end(way, line, *at));
@@ -249,11 +266,17 @@ fn is_piece_end(way: &[u8], line: &[u8], at: usize) -> bool {
     }
     let all = [way, line.get(..at).unwrap_or_default()].concat();
     [&b" P"[..], b"  M", b"  G", b"true", b"false", b"nil"].iter().any(|end| all.ends_with(end))
-        || memchr::memrchr(b'(', &all).is_some_and(|open| {
-            all.starts_with(b"  G") && !all.get(open..).unwrap_or_default().contains(&b'=')
+        || in_free_text(&all)
+}
+
+/// Whether pieces end inside a wait reason or `preemptoff`, or where one may begin.
+fn in_free_text(all: &[u8]) -> bool {
+    let open = |begin: &[u8], end: &[u8]| {
+        memchr::memmem::find(all, begin).is_some_and(|at| {
+            memchr::memmem::find(all.get(at..).unwrap_or_default(), end).is_none()
         })
-        || memchr::memmem::find(&all, b" preemptoff=").is_some()
-            && memchr::memmem::find(&all, b" locks=").is_none()
+    };
+    all.starts_with(b"  G") && open(b"(", b") m=") || open(b" preemptoff=", b" locks=")
 }
 
 #[cfg(test)]
@@ -294,5 +317,32 @@ mod tests {
         ];
         let (whole, _) = run(&lines);
         assert!(whole.is_empty() || whole == [GC.replace("0.66+", "0.6642+")], "{whole:?}");
+    }
+
+    /// Each was given out once, with the service's words or digits in it.
+    #[test]
+    fn pieces_before_a_line_of_unknown_shape_are_not_guessed() {
+        let number = [
+            "SCHED 402ms: gomaxprocs=2 idleprocs=2 threads=8 spinningthreads=0 needspinning=0 idlethreads=3 runqueue=03692581 of them",
+            " [ 0 0 ] schedticks=[ 14603 6223 ]",
+        ];
+        assert!(run(&number).0.is_empty());
+        for unknown in ["INFO\tstarted", "count=3\tstarted"] {
+            let first = format!("  G2: status=4({unknown}");
+            assert!(run(&[&first, "force gc (idle)) m=-1 lockedm=-1"]).0.is_empty());
+        }
+    }
+
+    /// The rest of a lost line was learned as a line of the service, and the next number was cut there.
+    #[test]
+    fn pieces_of_a_lost_line_are_not_learned_as_the_services() {
+        let lines = [
+            "  P0: status=gc 0 @",
+            "0gc 6 @",
+            "0gc 9 @",
+            "gc 3 @0.102s 0%: 0.048+0.77+0.002 ms clock, 0.096+0/0.14/0.18+0.005gc 5 @",
+            " ms cpu, 3->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
+        ];
+        assert!(run(&lines).0.iter().all(|line| line.contains("0.18+0.005 ms cpu")));
     }
 }
