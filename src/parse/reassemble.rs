@@ -227,11 +227,12 @@ fn splits(way: &[u8], line: &[u8], least: usize, shapes: &Shapes) -> Vec<usize> 
         return surely;
     }
     // A line that begins as none did before: with words, it begins where the grammar ends, or the
-    // whole line is the service's. With a number, nobody knows, nor after one, nor in free text.
+    // whole line is the service's. With a number, nobody knows, nor after one or a sign, nor in
+    // free text.
     let by_words = |at: &usize| {
         let before = at.checked_sub(1).and_then(|last| line.get(last));
         line.get(*at).is_some_and(|first| !first.is_ascii_digit() && *first != b'.')
-            && !before.is_some_and(u8::is_ascii_digit)
+            && !before.is_some_and(|before| before.is_ascii_digit() || *before == b'-')
             && (*at == 0 || !in_free_text(&[way, line.get(..*at).unwrap_or_default()].concat()))
     };
     let mut maybe = vec![0, longest];
@@ -327,6 +328,11 @@ mod tests {
             " [ 0 0 ] schedticks=[ 14603 6223 ]",
         ];
         assert!(run(&number).0.is_empty());
+        let sign = [
+            "SCHED 282ms: gomaxprocs=2 idleprocs=1 threads=- item of a list",
+            "7 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=1 [ 0 0 ] schedticks=[ 27493 28554 ]",
+        ];
+        assert!(run(&sign).0.is_empty());
         for unknown in ["INFO\tstarted", "count=3\tstarted"] {
             let first = format!("  G2: status=4({unknown}");
             assert!(run(&[&first, "force gc (idle)) m=-1 lockedm=-1"]).0.is_empty());
