@@ -106,8 +106,13 @@ impl Reassembler {
                         self.open = Some(open);
                         return if piece { Outcome::Piece } else { Outcome::Foreign };
                     }
+                    let same = start(line).is_some_and(|(kind, _)| kind == open.kind);
                     self.open = Some(open);
                     *lost = self.give_up();
+                    if same && lost.is_some() {
+                        // One of both is the service's, and what follows may go on with either.
+                        return Outcome::Foreign;
+                    }
                 }
             }
         }
@@ -350,5 +355,16 @@ mod tests {
             " ms cpu, 3->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
         ];
         assert!(run(&lines).0.iter().all(|line| line.contains("0.18+0.005 ms cpu")));
+    }
+
+    #[test]
+    fn a_line_that_begins_like_the_one_at_hand_does_not_get_its_rest() {
+        let lines = [
+            "2026/11/21 10:00:00 INFO x",
+            "gc 6 @2026/11/21 10:00:00 INFO y",
+            "gc 0 @home",
+            "0.193s 0%: 0.025+0.55+0.003 ms clock, 0.050+0/0.17/0.20+0.006 ms cpu, 2->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
+        ];
+        assert_eq!(run(&lines), (vec![], vec![RecordKind::Gc]));
     }
 }
