@@ -53,9 +53,9 @@ struct Open {
 pub struct Reassembler {
     open: Option<Open>,
     shapes: Shapes,
-    /// A trace line was lost, and its last pieces may be still to come: they are not to be learned
-    /// as the service's.
-    orphans: bool,
+    /// A trace line of this kind was lost, and its last pieces may be still to come: they are not to
+    /// be learned as the service's, nor to be the end of another line.
+    orphans: Option<RecordKind>,
 }
 
 impl Reassembler {
@@ -68,15 +68,17 @@ impl Reassembler {
 
     /// A whole trace line was read; gives the kind of one that is thereby lost.
     pub fn trace_line(&mut self, kind: RecordKind) -> Option<RecordKind> {
-        self.orphans = false;
         // The runtime never begins a line of a kind before the last one of it has ended.
-        if self.open.as_ref().is_some_and(|open| open.kind == kind) { self.give_up() } else { None }
+        let lost = self.open.as_ref().is_some_and(|open| open.kind == kind);
+        let lost = if lost { self.give_up() } else { None };
+        self.orphans = None;
+        lost
     }
 
     /// A line that is surely the service's, while no trace line is open.
     #[inline]
     pub fn learn(&mut self, line: &[u8]) {
-        if !self.orphans {
+        if self.orphans.is_none() {
             self.shapes.learn(line);
         }
     }
@@ -97,7 +99,7 @@ impl Reassembler {
             match outcome {
                 Step::Whole(text) => return Outcome::Whole(text),
                 Step::GivenUp => {
-                    self.orphans = true;
+                    self.orphans = Some(open.kind);
                     *lost = Some(open.kind);
                 }
                 Step::Stays { piece } => {
@@ -106,13 +108,8 @@ impl Reassembler {
                         self.open = Some(open);
                         return if piece { Outcome::Piece } else { Outcome::Foreign };
                     }
-                    let same = start(line).is_some_and(|(kind, _)| kind == open.kind);
                     self.open = Some(open);
                     *lost = self.give_up();
-                    if same && lost.is_some() {
-                        // One of both is the service's, and what follows may go on with either.
-                        return Outcome::Foreign;
-                    }
                 }
             }
         }
@@ -123,13 +120,17 @@ impl Reassembler {
         let Some((kind, length)) = start(line).filter(|_| !self.shapes.knows(line)) else {
             return Outcome::Foreign;
         };
+        if self.orphans == Some(kind) {
+            // One of both is the service's, and what follows may go on with either.
+            return Outcome::Foreign;
+        }
         let ways: Vec<Vec<u8>> = splits(&[], line, length, &self.shapes)
             .into_iter()
             .filter(|at| *at >= length)
             .filter_map(|at| line.get(..at).map(<[u8]>::to_vec))
             .collect();
         if ways.is_empty() || ways.len() > WAYS_MAX {
-            self.orphans = true;
+            self.orphans = Some(kind);
             return Outcome::Foreign;
         }
         self.shapes.look_again();
@@ -151,7 +152,7 @@ impl Reassembler {
                 None
             }
             _ => {
-                self.orphans = true;
+                self.orphans = Some(open.kind);
                 Some(open.kind)
             }
         }
@@ -363,6 +364,7 @@ mod tests {
             "2026/11/21 10:00:00 INFO x",
             "gc 6 @2026/11/21 10:00:00 INFO y",
             "gc 0 @home",
+            "gc 1 @home",
             "0.193s 0%: 0.025+0.55+0.003 ms clock, 0.050+0/0.17/0.20+0.006 ms cpu, 2->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
         ];
         assert_eq!(run(&lines), (vec![], vec![RecordKind::Gc]));
