@@ -13,6 +13,9 @@ const STARTS: [&[u8]; 5] = [b"SCHED ", b"gc ", b"  P", b"  M", b"  G"];
 /// one was 3,278 packets.
 const GAP_MAX_PACKETS: u32 = 100_000;
 
+/// Longest trace line put together: a SCHED line of 1,024 Ps with ten-digit ticks has 15 KiB.
+const OPEN_MAX_BYTES: usize = 64 * 1024;
+
 /// What the grammars know.
 #[derive(Debug, Clone, Copy)]
 pub struct Grammar {
@@ -80,7 +83,7 @@ impl Packets {
         let before = self.open.len();
         let two_numbers = self.open.last().is_some_and(u8::is_ascii_digit)
             && packet.first().is_some_and(u8::is_ascii_digit);
-        if two_numbers {
+        if two_numbers || before + packet.len() > OPEN_MAX_BYTES {
             return false;
         }
         let (text, ends) = packet.strip_suffix(b"\n").map_or((packet, false), |text| (text, true));
@@ -247,5 +250,21 @@ mod tests {
         let mut passed = Vec::new();
         framer.push(b"Password: ", &mut passed, |_| {});
         assert_eq!(passed, b"Password: ");
+    }
+
+    #[test]
+    fn a_trace_line_without_end_takes_no_memory() {
+        let mut framer = Packets::new(GRAMMAR, TraceLines::Strip);
+        let mut passed = Vec::new();
+        for piece in &SCHED[..15] {
+            framer.push(piece.as_bytes(), &mut passed, |_| {});
+        }
+        framer.push(b" [ ", &mut passed, |_| {});
+        let queues = "0 ".repeat(2000);
+        for _ in 0..100 {
+            framer.push(queues.as_bytes(), &mut passed, |_| panic!("no line ended"));
+            assert!(framer.open.len() <= OPEN_MAX_BYTES);
+        }
+        assert!(framer.open.len() > OPEN_MAX_BYTES / 2 && passed.len() > OPEN_MAX_BYTES);
     }
 }
