@@ -107,7 +107,9 @@ impl Pipeline {
             stats: TraceStats::default(),
             crash: [None; 2],
         };
-        let telemetry = TraceTelemetry::new(metrics, service.identity.service.as_str());
+        let name = service.identity.service.as_str();
+        let source = service.trace.as_ref().map(|trace| trace.source.to_string());
+        let telemetry = TraceTelemetry::new(metrics, name, source.unwrap_or_default(), max_line);
         Arc::new(Self { inner: Mutex::new(inner), telemetry, started: Instant::now() })
     }
 
@@ -183,13 +185,15 @@ impl Pipeline {
 }
 
 impl Inner {
-    /// Takes what `unwrap` gives of a file, each of a container's streams by itself.
+    /// Takes what `unwrap` gives of a file, each of a container's streams by itself. Gives the first
+    /// line that is too long.
     fn unwrapped(
         &mut self,
         now: Duration,
         unwrap: impl FnOnce(&mut Unwrap, &mut dyn FnMut(Stream, &[u8])) -> u64,
-    ) {
+    ) -> Option<u64> {
         let Self { unwrap: framer, lines, reader, stdout, state, stats, .. } = self;
+        let mut too_long = None;
         let malformed = unwrap(framer, &mut |stream, text| {
             let (lines, reader) = match stream {
                 Stream::Stderr => (&mut *lines, &mut *reader),
@@ -198,10 +202,14 @@ impl Inner {
             let counted = lines.push(text, |line| {
                 reader.line(line, stats, &mut |record| state.observe(record, now));
             });
+            if counted.too_long > 0 {
+                too_long = too_long.or(Some(stats.lines + counted.before_too_long + 1));
+            }
             stats.lines += counted.lines;
             stats.lines_too_long += counted.too_long;
         });
         self.stats.entries_malformed += malformed;
+        too_long
     }
 }
 
@@ -232,9 +240,13 @@ impl TraceSink for Sink {
         let now = self.0.now();
         let inner = &mut *self.0.lock();
         inner.look_at_crash(now);
+        let before = inner.stats.bytes;
         inner.stats.bytes += chunk.len() as u64;
-        inner.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
+        let too_long = inner.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
         inner.look_at_crash(now);
+        if let Some(line) = too_long {
+            self.0.telemetry.line_too_long(line, before);
+        }
     }
 
     fn file_bytes(&mut self, chunk: &[u8], _end: Position) {
@@ -271,10 +283,13 @@ impl TraceSink for Sink {
     fn break_line(&mut self) {
         let now = self.0.now();
         let inner = &mut *self.0.lock();
-        inner.unwrapped(now, |unwrap, text| {
+        let too_long = inner.unwrapped(now, |unwrap, text| {
             unwrap.cut(text);
             0
         });
+        if let Some(line) = too_long {
+            self.0.telemetry.line_too_long(line, inner.stats.bytes);
+        }
         let Inner { lines, reader, stats, stdout, .. } = inner;
         for (lines, reader) in [(lines, reader), (&mut stdout.0, &mut stdout.1)] {
             if let Some(rest) = lines.cut() {
