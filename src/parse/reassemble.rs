@@ -460,9 +460,14 @@ fn doubtful(line: &[u8], least: usize, ends: &[usize]) -> Vec<usize> {
         let before = line.get(..upto).unwrap_or_default();
         before.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count()
     };
-    let number = last - digits(*last);
-    let before = ends.iter().rev().find(|at| **at < number.min(*last)).unwrap_or(&0);
-    ends.iter().copied().filter(|at| at >= before || *at == 0 && least == 0).collect()
+    let end_before = |at: usize| {
+        let number = at - digits(at);
+        ends.iter().rev().copied().find(|end| *end < number.min(at)).unwrap_or_default()
+    };
+    let before = end_before(*last);
+    // The last piece may be a blank that is the service's, and so may be the digits before it.
+    let before = if digits(before) > 0 { end_before(before) } else { before };
+    ends.iter().copied().filter(|at| *at >= before || *at == 0 && least == 0).collect()
 }
 
 fn between_digits(line: &[u8], at: usize) -> bool {
@@ -625,6 +630,15 @@ mod tests {
             " ms cpu, 3->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
         ];
         assert!(run(&lines).0.iter().all(|line| line.contains("0.18+0.005 ms cpu")));
+    }
+
+    #[test]
+    fn digits_before_a_blank_may_be_the_services() {
+        let lines = [
+            "SCHED 47ms: gomaxprocs=2 idleprocs=0 threads=70369 $rest='/14/0",
+            " spinningthreads=0 needspinning=1 idlethreads=1 runqueue=1 [ 0 0 ] schedticks=[ 14603 6223 ]",
+        ];
+        assert_ne!(run(&lines).0.len(), 1);
     }
 
     #[test]
