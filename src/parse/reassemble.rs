@@ -106,6 +106,8 @@ pub struct Reassembler {
     /// Lines of these printers were lost, and their last pieces may be still to come: they are not
     /// to be learned as the service's, nor to be the end of another line.
     orphans: Vec<RecordKind>,
+    /// The beginning of a block's line was not believed: if it was one, its pieces follow.
+    unsure: bool,
 }
 
 impl Reassembler {
@@ -133,6 +135,7 @@ impl Reassembler {
             self.open = around;
             lost
         });
+        self.unsure = false;
         self.orphans.retain(|orphan| *orphan != printer(kind));
         lost
     }
@@ -147,7 +150,7 @@ impl Reassembler {
     /// A line that is surely the service's, while no trace line is open.
     #[inline]
     pub fn learn(&mut self, line: &[u8]) {
-        if self.orphans.is_empty() {
+        if self.orphans.is_empty() && !self.unsure {
             self.shapes.learn(line);
         }
     }
@@ -194,6 +197,7 @@ impl Reassembler {
         let begun = start(line).and_then(|(kind, length)| self.open_line(kind, length, line));
         let Some(begun) = begun else {
             *lost = lost.or_else(|| self.doubt(line));
+            self.unsure |= start(line).is_some_and(|(kind, _)| kind == RecordKind::SchedDetail);
             self.learn(line);
             return Outcome::Foreign;
         };
@@ -630,6 +634,19 @@ mod tests {
             " ms cpu, 3->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
         ];
         assert!(run(&lines).0.iter().all(|line| line.contains("0.18+0.005 ms cpu")));
+    }
+
+    /// " throwing=" became a beginning of the service's lines, and digits before it the runtime's.
+    #[test]
+    fn after_a_beginning_that_was_not_believed_nothing_is_learned_until_a_whole_line() {
+        let mut reassembler = Reassembler::default();
+        let piece = b" throwing=92581 throwing=4";
+        assert_eq!(reassembler.other_line(b"  M5: p=", &mut None), Outcome::Foreign);
+        reassembler.learn(piece);
+        assert!(!reassembler.knows(piece));
+        reassembler.trace_line(RecordKind::SchedDetail);
+        reassembler.learn(piece);
+        assert!(reassembler.knows(piece));
     }
 
     #[test]
