@@ -286,6 +286,9 @@ impl Open {
                 continue;
             }
             let splits = splits(way, line, 0, shapes);
+            if splits.unsure {
+                return Step::GivenUp;
+            }
             inner = inner.or(splits.inner);
             known |= splits.known;
             whole.extend(splits.whole);
@@ -400,6 +403,8 @@ struct Splits {
     inner: Option<usize>,
     /// A line that begins as the service's do stands behind them.
     known: bool,
+    /// It ends inside digits, nobody knows where: the right way is among none of them.
+    unsure: bool,
 }
 
 /// Which pieces in `line` go on with `way`, up to where a line of the service begins; `least` bytes
@@ -415,7 +420,7 @@ fn splits(way: &[u8], line: &[u8], least: usize, shapes: &Shapes) -> Splits {
         let text = || [way, line.get(..at).unwrap_or_default()].concat();
         if shapes.knows(rest) {
             if at > 0 && between_digits(line, at) && !shapes::has_fixed_number(rest) {
-                return Splits::default();
+                return Splits { unsure: true, ..Splits::default() };
             }
             pieces.push(at);
             found.known = true;
