@@ -116,6 +116,9 @@ impl Pipeline {
             exportable: None,
         };
         let name = service.identity.service.as_str();
+        let stream = service.trace.as_ref().map(|trace| trace.source.to_string());
+        let stream =
+            service.identity.log.as_deref().map_or(stream.unwrap_or_default(), str::to_owned);
         let key = match &service.identity.log {
             // A name has no tab.
             Some(log) => format!("{name}\t{log}"),
@@ -125,7 +128,7 @@ impl Pipeline {
             matches!(service.trace, Some(Trace { source: TraceSource::File { .. }, .. }));
         Arc::new(Self {
             inner: Mutex::new(inner),
-            telemetry: TraceTelemetry::new(metrics, name),
+            telemetry: TraceTelemetry::new(metrics, name, stream, max_line),
             started: Instant::now(),
             epoch: OnceLock::new(),
             name: key.into(),
@@ -206,6 +209,12 @@ impl Pipeline {
         Some(inner.series(now))
     }
 
+    fn tell_too_long(&self, line: Option<u64>, before: u64) {
+        if let Some(line) = line {
+            self.telemetry.line_too_long(line, before);
+        }
+    }
+
     fn now(&self) -> Duration {
         self.epoch.get().copied().unwrap_or_default().saturating_add(self.started.elapsed())
     }
@@ -251,14 +260,19 @@ impl Sink {
 impl TraceSink for Sink {
     fn bytes(&mut self, chunk: &[u8]) {
         let now = self.0.now();
-        self.0.lock().bytes(chunk, now);
+        let mut inner = self.0.lock();
+        let before = inner.stats.bytes;
+        let too_long = inner.bytes(chunk, now);
+        self.0.tell_too_long(too_long, before);
     }
 
     fn file_bytes(&mut self, chunk: &[u8], end: Position) {
         let now = self.0.now();
         let mut inner = self.0.lock();
-        inner.bytes(chunk, now);
+        let before = end.offset.saturating_sub(chunk.len() as u64);
+        let too_long = inner.bytes(chunk, now);
         inner.position = Some(end);
+        self.0.tell_too_long(too_long, before);
     }
 
     fn saved_position(&self) -> Option<Position> {
@@ -297,7 +311,10 @@ impl TraceSink for Sink {
 
     fn break_line(&mut self) {
         let now = self.0.now();
-        self.0.lock().break_line(now);
+        let mut inner = self.0.lock();
+        let before = inner.stats.bytes;
+        let too_long = inner.break_line(now);
+        self.0.tell_too_long(too_long, before);
     }
 
     fn end(&mut self, passed: &mut Vec<u8>) {
@@ -316,20 +333,24 @@ impl TraceSink for Sink {
 }
 
 impl Inner {
-    fn bytes(&mut self, chunk: &[u8], now: Duration) {
+    /// Gives the first line that is too long.
+    fn bytes(&mut self, chunk: &[u8], now: Duration) -> Option<u64> {
         self.look_at_crash(now);
         self.stats.bytes += chunk.len() as u64;
-        self.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
+        let too_long = self.unwrapped(now, |unwrap, text| unwrap.push(chunk, text));
         self.look_at_crash(now);
         self.taken += 1;
+        too_long
     }
 
-    /// Takes what `unwrap` gives of a file, each of a container's streams by itself.
+    /// Takes what `unwrap` gives of a file, each of a container's streams by itself. Gives the first
+    /// line that is too long.
     fn unwrapped(
         &mut self,
         now: Duration,
         unwrap: impl FnOnce(&mut Unwrap, &mut dyn FnMut(Stream, &[u8])) -> u64,
-    ) {
+    ) -> Option<u64> {
+        let mut too_long = None;
         let Self { unwrap: framer, lines, reader, stdout, state, stats, .. } = self;
         let malformed = unwrap(framer, &mut |stream, text| {
             let (lines, reader) = match stream {
@@ -339,15 +360,19 @@ impl Inner {
             let counted = lines.push(text, |line| {
                 reader.line(line, stats, &mut |record| state.observe(record, now));
             });
+            if counted.too_long > 0 {
+                too_long = too_long.or(Some(stats.lines + counted.before_too_long + 1));
+            }
             stats.lines += counted.lines;
             stats.lines_too_long += counted.too_long;
         });
         self.stats.entries_malformed += malformed;
+        too_long
     }
 
     /// The line at hand does not go on, on either stream.
-    fn break_line(&mut self, now: Duration) {
-        self.unwrapped(now, |unwrap, text| {
+    fn break_line(&mut self, now: Duration) -> Option<u64> {
+        let too_long = self.unwrapped(now, |unwrap, text| {
             unwrap.cut(text);
             0
         });
@@ -359,6 +384,7 @@ impl Inner {
             }
         }
         self.taken += 1;
+        too_long
     }
 
     /// A crash of which nothing more came for a while is at its end.

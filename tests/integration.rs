@@ -25,6 +25,7 @@ macro_rules! on_each_release {
 mod support;
 
 mod all_traces;
+mod bad_input;
 mod cli;
 mod config;
 mod crash;

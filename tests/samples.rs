@@ -17,9 +17,9 @@ use godebug_exporter::model::record::Record;
 use godebug_exporter::model::service::{Identity, ServiceName};
 use godebug_exporter::model::snapshot::Number;
 use godebug_exporter::model::stats::{RecordKind, TraceStats};
-use godebug_exporter::parse::line::{Verdict, is_beginning, read};
+use godebug_exporter::parse::line::{Line, Verdict, is_beginning, read};
 use godebug_exporter::parse::reader::Reader;
-use godebug_exporter::parse::{expvar, json};
+use godebug_exporter::parse::{expvar, json, release_table};
 use proptest::prelude::*;
 
 pub(crate) fn samples(mode: &str) -> Vec<(String, Vec<u8>)> {
@@ -125,6 +125,18 @@ fn every_scheddetail_block_of_every_version_is_read_but_the_one_the_file_cuts() 
             );
             assert!(block.dump.alive >= 1 && block.dump.alive <= listed, "{name}");
             assert_eq!(block.dump.reasons_over, 0, "{name}");
+        }
+    }
+}
+
+/// Torn lines are put together only with reasons that are known.
+#[test]
+fn every_wait_reason_of_every_version_is_known() {
+    for (name, bytes) in samples("scheddetail") {
+        for line in bytes.split(|byte| *byte == b'\n') {
+            if let Verdict::Trace(Line::Goroutine(goroutine, _)) = read(line) {
+                assert!(release_table::is_reason(goroutine.wait_reason), "{name}: {goroutine:?}");
+            }
         }
     }
 }

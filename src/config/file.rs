@@ -381,4 +381,9 @@ mod tests {
         assert!(problems("")[0].contains("empty"));
         assert!(problems("- a")[0].contains("must be a map of keys, is a list"));
     }
+
+    #[test]
+    fn a_problem_is_one_line_whatever_the_keys_are() {
+        assert!(problems("\"a\\nb\": 1\n").iter().all(|problem| !problem.contains('\n')));
+    }
 }

@@ -147,6 +147,16 @@ impl TraceSource {
     }
 }
 
+impl std::fmt::Display for TraceSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { path, .. } | Self::Fifo(path) => path.display().fmt(f),
+            Self::Command(words) => f.write_str(&words.join(" ")),
+            Self::Stdin | Self::Child | Self::Recording => f.write_str(self.name()),
+        }
+    }
+}
+
 /// Where in a file that is already there we begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StartAt {
@@ -204,10 +214,12 @@ pub struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.path.is_empty() {
+        // The user's own keys stand in it; a problem is one line.
+        let path = self.path.replace(char::is_control, "?");
+        if path.is_empty() {
             write!(f, "line {}: {}", self.line, self.what)
         } else {
-            write!(f, "line {}: {}: {}", self.line, self.path, self.what)
+            write!(f, "line {}: {path}: {}", self.line, self.what)
         }
     }
 }

@@ -23,8 +23,19 @@ pub struct Partial {
 pub struct Counted {
     /// Lines that ended, those too long included.
     pub lines: u64,
-    /// Lines too long: they are not given out at all.
+    /// Lines too long: they are not given out at all. Counted as soon as they are, not at their end.
     pub too_long: u64,
+    /// Lines that ended before the first one too long.
+    pub before_too_long: u64,
+}
+
+impl Counted {
+    fn count_too_long(&mut self, ended_before: u64) {
+        if self.too_long == 0 {
+            self.before_too_long = ended_before;
+        }
+        self.too_long += 1;
+    }
 }
 
 impl Lines {
@@ -45,7 +56,8 @@ impl Lines {
         self.partial = partial;
     }
 
-    /// Gives each line that ends in `chunk`, without its line feed.
+    /// Gives each line that ends in `chunk`, without its line feed; nor with the carriage return
+    /// before it, which a terminal puts there (`docker run -t`).
     #[inline]
     pub fn push(&mut self, chunk: &[u8], mut line: impl FnMut(&[u8])) -> Counted {
         let mut counted = Counted::default();
@@ -55,36 +67,38 @@ impl Lines {
             && let Some(end) = ends.next()
         {
             start = end + 1;
-            counted.lines += 1;
             self.finish(chunk.get(..end).unwrap_or_default(), &mut counted, &mut line);
         }
         for end in ends {
             let piece = chunk.get(start..end).unwrap_or_default();
             start = end + 1;
-            counted.lines += 1;
             if piece.len() <= self.max {
-                line(piece);
+                line(without_return(piece));
             } else {
-                counted.too_long += 1;
+                counted.count_too_long(counted.lines);
             }
+            counted.lines += 1;
         }
-        self.keep(chunk.get(start..).unwrap_or_default());
+        self.keep(chunk.get(start..).unwrap_or_default(), &mut counted);
         counted
     }
 
     fn finish(&mut self, piece: &[u8], counted: &mut Counted, line: &mut impl FnMut(&[u8])) {
-        self.keep(piece);
-        if self.partial.overlong {
-            counted.too_long += 1;
-        } else {
-            line(&self.partial.carry);
+        self.keep(piece, counted);
+        if !self.partial.overlong {
+            line(without_return(&self.partial.carry));
         }
+        counted.lines += 1;
         self.partial.carry.clear();
         self.partial.overlong = false;
     }
 
-    fn keep(&mut self, piece: &[u8]) {
-        if self.partial.overlong || self.partial.carry.len() + piece.len() > self.max {
+    fn keep(&mut self, piece: &[u8], counted: &mut Counted) {
+        if self.partial.overlong {
+            return;
+        }
+        if self.partial.carry.len() + piece.len() > self.max {
+            counted.count_too_long(counted.lines);
             self.partial.overlong = true;
             self.partial.carry = Vec::new();
         } else {
@@ -104,6 +118,10 @@ impl Lines {
     pub fn pending(&self) -> usize {
         self.partial.carry.len()
     }
+}
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -127,8 +145,42 @@ mod tests {
         let (out, counted) =
             collect(&mut lines, &[b"abcd\nab", b"cde", b"f\nxy\n", b"123456\nz\n", b"tail"]);
         assert_eq!(out, [&b"abcd"[..], b"xy", b"z"]);
-        assert_eq!(counted, Counted { lines: 5, too_long: 2 });
+        assert_eq!((counted.lines, counted.too_long), (5, 2));
         assert_eq!(lines.cut(), Some(b"tail".to_vec()));
+    }
+
+    #[test]
+    fn a_line_too_long_is_counted_once_wherever_it_is_found_to_be() {
+        // Found in its first chunk, in a later one, at its end, and without an end.
+        for chunks in [
+            &[&b"a\nb\n123456\nc\n"[..]][..],
+            &[b"a\nb\n12", b"345", b"6\nc\n"],
+            &[b"a\nb\n123", b"456\nc\n"],
+            &[b"a\nb\n123456789", b"0", b"1"],
+        ] {
+            let mut lines = Lines::new(4);
+            let mut ended = 0;
+            let mut found = Vec::new();
+            for chunk in chunks {
+                let counted = lines.push(chunk, |_| {});
+                found.extend(
+                    (counted.too_long > 0)
+                        .then_some((ended + counted.before_too_long, counted.too_long)),
+                );
+                ended += counted.lines;
+            }
+            assert_eq!(found, [(2, 1)], "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn a_character_cut_by_a_chunk_is_joined_and_one_at_the_limit_cuts_no_line() {
+        let (mut lines, text) = (Lines::new(5), "zuä\nzuää\nok\n".as_bytes());
+        for at in 0..text.len() {
+            let (out, counted) = collect(&mut lines, &[&text[..at], &text[at..]]);
+            assert_eq!(out, ["zuä".as_bytes(), b"ok"], "{at}");
+            assert_eq!((counted.lines, counted.too_long), (3, 1), "{at}");
+        }
     }
 
     #[test]
@@ -143,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn where_the_chunks_are_cut_does_not_matter(
-            text in prop::collection::vec(prop_oneof![4 => any::<u8>(), 1 => Just(b'\n')], 0..300),
+            text in prop::collection::vec(prop_oneof![4 => any::<u8>(), 1 => Just(b'\n'), 1 => Just(b'\r')], 0..300),
             cuts in prop::collection::vec(0usize..300, 0..8),
             max in 1usize..40,
         ) {
@@ -154,7 +206,7 @@ mod tests {
             let expected: Vec<Vec<u8>> = {
                 let mut all: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
                 all.pop();
-                all.into_iter().filter(|l| l.len() <= max).map(<[u8]>::to_vec).collect()
+                all.into_iter().filter(|l| l.len() <= max).map(|l| without_return(l).to_vec()).collect()
             };
             let (out, counted) = collect(&mut Lines::new(max), &chunks);
             prop_assert_eq!(out, expected);

@@ -41,6 +41,9 @@ const GAP_MAX_PACKETS: u32 = 100_000;
 /// Most trace lines are no longer.
 const LINE_BYTES: usize = 192;
 
+/// Longest trace line put together: a SCHED line of 1,024 Ps with ten-digit ticks has 15 KiB.
+const OPEN_MAX_BYTES: usize = 64 * 1024;
+
 /// Longest line put together from several packets; what is longer is passed on, but not read.
 const TEXT_MAX_BYTES: usize = 64 * 1024;
 
@@ -114,7 +117,7 @@ impl Open {
         let before = self.text.len();
         let two_numbers = self.text.last().is_some_and(u8::is_ascii_digit)
             && packet.first().is_some_and(u8::is_ascii_digit);
-        if two_numbers {
+        if two_numbers || before + packet.len() > OPEN_MAX_BYTES {
             return Fit::No;
         }
         let (text, ends) = packet.strip_suffix(b"\n").map_or((packet, false), |text| (text, true));
@@ -587,5 +590,22 @@ mod tests {
         let mut passed = Vec::new();
         framer.push(b"Password: ", &mut passed, |_| {});
         assert_eq!(passed, b"Password: ");
+    }
+
+    #[test]
+    fn a_trace_line_without_end_takes_no_memory() {
+        let mut framer = Packets::new(GRAMMAR, TraceLines::Strip);
+        let mut passed = Vec::new();
+        for piece in &SCHED[..15] {
+            framer.push(piece.as_bytes(), &mut passed, |_| {});
+        }
+        framer.push(b" [ ", &mut passed, |_| {});
+        let length = |framer: &Packets| framer.open.as_ref().map_or(0, |open| open.text.len());
+        let queues = "0 ".repeat(2000);
+        for _ in 0..100 {
+            framer.push(queues.as_bytes(), &mut passed, |_| panic!("no line ended"));
+            assert!(length(&framer) <= OPEN_MAX_BYTES);
+        }
+        assert!(length(&framer) > OPEN_MAX_BYTES / 2 && passed.len() > OPEN_MAX_BYTES);
     }
 }

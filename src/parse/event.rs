@@ -88,7 +88,7 @@ pub fn read(line: &[u8]) -> Verdict<'_> {
 }
 
 /// `checkfinalizers: queue: 1 finalizers + 2 cleanups`.
-fn queue<'a>() -> impl Grammar<'a, FinalizerQueue> {
+pub fn queue<'a>() -> impl Grammar<'a, FinalizerQueue> {
     (
         preceded(tag(QUEUE), unsigned()),
         preceded(tag(b" finalizers + "), terminated(unsigned(), tag(b" cleanups"))),

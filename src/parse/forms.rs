@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
+use super::release_table;
 use crate::model::record::{Gc, Milli};
 
 /// So many lines of another form in a row are another release.
@@ -108,7 +109,26 @@ impl Forms {
                 Line::Proc(proc, _) => {
                     self.proc.or(self.recent.then_some(true)) == Some(proc.timerslen.is_some())
                 }
-                Line::Thread(..) | Line::Goroutine(..) | Line::Event(_) => true,
+                // Any words fit there, the service's too.
+                Line::Goroutine(goroutine, _) => release_table::is_reason(goroutine.wait_reason),
+                Line::Thread(..) | Line::Event(_) => true,
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::{Verdict, read};
+    use super::*;
+
+    #[test]
+    fn words_of_the_service_are_no_wait_reason() {
+        let accepts = |line: &[u8]| match read(line) {
+            Verdict::Trace(line) => Forms::default().accept(&line),
+            other => panic!("{other:?}"),
+        };
+        assert!(accepts(b"  G3: status=4(sleep) m=nil lockedm=nil"));
+        // The service's line began with "WARN " for the first time, and went on as others did.
+        assert!(!accepts(b"  G3: status=4(sleepWARN ) m=nil lockedm=nil"));
     }
 }

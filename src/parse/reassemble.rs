@@ -107,6 +107,11 @@ pub struct Reassembler {
     /// The innermost last.
     open: Vec<Open>,
     shapes: Shapes,
+    /// Lines of these printers were lost, and their last pieces may be still to come: they are not
+    /// to be learned as the service's, nor to be the end of another line.
+    orphans: Vec<RecordKind>,
+    /// The beginning of a block's line was not believed: if it was one, its pieces follow.
+    unsure: bool,
 }
 
 impl Reassembler {
@@ -132,25 +137,39 @@ impl Reassembler {
     /// A whole trace line was read; gives the kind of one that is thereby lost.
     pub fn trace_line(&mut self, kind: RecordKind) -> Option<RecordKind> {
         // The runtime never begins a line of a kind before the last one of it has ended.
-        let depth = self.open.iter().position(|open| open.kind == kind)?;
-        let inner = self.open.split_off(depth);
-        let around = std::mem::replace(&mut self.open, inner);
-        let lost = self.give_up();
-        self.open = around;
+        let depth = self.open.iter().position(|open| open.kind == kind);
+        let lost = depth.and_then(|depth| {
+            let inner = self.open.split_off(depth);
+            let around = std::mem::replace(&mut self.open, inner);
+            let lost = self.give_up();
+            self.open = around;
+            lost
+        });
+        self.unsure = false;
+        self.orphans.retain(|orphan| *orphan != printer(kind));
         lost
+    }
+
+    /// A line was lost before its last piece came.
+    fn orphan(&mut self, kind: RecordKind) {
+        if !self.orphans.contains(&printer(kind)) {
+            self.orphans.push(printer(kind));
+        }
     }
 
     /// A line that is surely the service's, while no trace line is open.
     #[inline]
     pub fn learn(&mut self, line: &[u8]) {
-        self.shapes.learn(line);
+        if self.orphans.is_empty() && !self.unsure {
+            self.shapes.learn(line);
+        }
     }
 
     /// A line that is no whole trace line. `lost` becomes the kind of a line given up.
     #[inline]
     pub fn other_line(&mut self, line: &[u8], lost: &mut Option<RecordKind>) -> Outcome {
         if self.open.is_empty() && start(line).is_none() {
-            self.shapes.learn(line);
+            self.learn(line);
             return Outcome::Foreign;
         }
         self.maybe_torn(line, lost)
@@ -165,6 +184,7 @@ impl Reassembler {
                 Step::Stays { piece: false } => continue,
                 Step::GivenUp => {
                     *lost = Some(kind);
+                    self.orphan(kind);
                     self.open.remove(depth);
                     continue;
                 }
@@ -187,13 +207,18 @@ impl Reassembler {
         let begun = start(line).and_then(|(kind, length)| self.open_line(kind, length, line));
         let Some(begun) = begun else {
             *lost = lost.or_else(|| self.doubt(line));
-            self.shapes.learn(line);
+            self.unsure |= start(line).is_some_and(|(kind, _)| kind == RecordKind::SchedDetail);
+            self.learn(line);
             return Outcome::Foreign;
         };
         let (depth, kind) = (self.open.len(), begun.open.kind);
         let around = self.open.last().map(|last| last.kind);
         if depth < DEPTH_MAX && around.is_some() && !surrounds(around, kind) || depth == DEPTH_MAX {
             *lost = self.give_up();
+        }
+        if self.orphans.contains(&printer(kind)) {
+            // One of both is the service's, and what follows may go on with either.
+            return Outcome::Foreign;
         }
         self.begin(begun)
     }
@@ -241,7 +266,10 @@ impl Reassembler {
                 self.shapes.learn_now(&first);
                 None
             }
-            _ => Some(open.kind),
+            _ => {
+                self.orphan(open.kind);
+                Some(open.kind)
+            }
         }
     }
 }
@@ -268,6 +296,9 @@ impl Open {
                 continue;
             }
             let splits = splits(way, line, 0, shapes);
+            if splits.unsure {
+                return Step::GivenUp;
+            }
             inner = inner.or(splits.inner);
             known |= splits.known;
             whole.extend(splits.whole);
@@ -351,6 +382,11 @@ fn surrounds(outer: Option<RecordKind>, inner: RecordKind) -> bool {
     outer.is_some_and(|outer| outer != RecordKind::Gc) && inner == RecordKind::Gc
 }
 
+/// The runtime ends a line of a printer before that one begins the next.
+fn printer(kind: RecordKind) -> RecordKind {
+    if kind == RecordKind::Sched { RecordKind::SchedDetail } else { kind }
+}
+
 fn kind(line: &[u8]) -> Option<RecordKind> {
     start(line).map(|(kind, _)| kind)
 }
@@ -377,6 +413,8 @@ struct Splits {
     inner: Option<usize>,
     /// A line that begins as the service's do stands behind them.
     known: bool,
+    /// It ends inside digits, nobody knows where: the right way is among none of them.
+    unsure: bool,
 }
 
 /// Which pieces in `line` go on with `way`, up to where a line of the service begins; `least` bytes
@@ -392,7 +430,7 @@ fn splits(way: &[u8], line: &[u8], least: usize, shapes: &Shapes) -> Splits {
         let text = || [way, line.get(..at).unwrap_or_default()].concat();
         if shapes.knows(rest) {
             if at > 0 && between_digits(line, at) && !shapes::has_fixed_number(rest) {
-                return Splits::default();
+                return Splits { unsure: true, ..Splits::default() };
             }
             pieces.push(at);
             found.known = true;
@@ -441,9 +479,14 @@ fn doubtful(line: &[u8], least: usize, ends: &[usize]) -> Vec<usize> {
         let before = line.get(..upto).unwrap_or_default();
         before.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count()
     };
-    let number = last - digits(*last);
-    let before = ends.iter().rev().find(|at| **at < number.min(*last)).unwrap_or(&0);
-    ends.iter().copied().filter(|at| at >= before || *at == 0 && least == 0).collect()
+    let end_before = |at: usize| {
+        let number = at - digits(at);
+        ends.iter().rev().copied().find(|end| *end < number.min(at)).unwrap_or_default()
+    };
+    let before = end_before(*last);
+    // The last piece may be a blank that is the service's, and so may be the digits before it.
+    let before = if digits(before) > 0 { end_before(before) } else { before };
+    ends.iter().copied().filter(|at| *at >= before || *at == 0 && least == 0).collect()
 }
 
 fn between_digits(line: &[u8], at: usize) -> bool {
@@ -573,5 +616,72 @@ mod tests {
         ];
         let (whole, _) = run(&lines);
         assert!(whole.len() > 1, "no one of them is certain: {whole:?}");
+    }
+
+    /// Each was given out once, with the service's words or digits in it.
+    #[test]
+    fn pieces_before_a_line_of_unknown_shape_are_not_guessed() {
+        let number = [
+            "SCHED 402ms: gomaxprocs=2 idleprocs=2 threads=8 spinningthreads=0 needspinning=0 idlethreads=3 runqueue=03692581 of them",
+            " [ 0 0 ] schedticks=[ 14603 6223 ]",
+        ];
+        assert!(run(&number).0.is_empty());
+        let sign = [
+            "SCHED 282ms: gomaxprocs=2 idleprocs=1 threads=- item of a list",
+            "7 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=1 [ 0 0 ] schedticks=[ 27493 28554 ]",
+        ];
+        assert_ne!(run(&sign).0.len(), 1, "nobody knows whose the minus is");
+        for unknown in ["INFO\tstarted", "count=3\tstarted"] {
+            let first = format!("  G2: status=4({unknown}");
+            let found = run(&[&first, "force gc (idle)) m=-1 lockedm=-1"]).0;
+            assert!(found.len() != 1, "{found:?}");
+        }
+    }
+
+    /// The rest of a lost line was learned as a line of the service, and the next number was cut there.
+    #[test]
+    fn pieces_of_a_lost_line_are_not_learned_as_the_services() {
+        let lines = [
+            "  P0: status=gc 0 @",
+            "0gc 6 @",
+            "0gc 9 @",
+            "gc 3 @0.102s 0%: 0.048+0.77+0.002 ms clock, 0.096+0/0.14/0.18+0.005gc 5 @",
+            " ms cpu, 3->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
+        ];
+        assert!(run(&lines).0.iter().all(|line| line.contains("0.18+0.005 ms cpu")));
+    }
+
+    /// " throwing=" became a beginning of the service's lines, and digits before it the runtime's.
+    #[test]
+    fn after_a_beginning_that_was_not_believed_nothing_is_learned_until_a_whole_line() {
+        let mut reassembler = Reassembler::default();
+        let piece = b" throwing=92581 throwing=4";
+        assert_eq!(reassembler.other_line(b"  M5: p=", &mut None), Outcome::Foreign);
+        reassembler.learn(piece);
+        assert!(!reassembler.knows(piece));
+        reassembler.trace_line(RecordKind::SchedDetail);
+        reassembler.learn(piece);
+        assert!(reassembler.knows(piece));
+    }
+
+    #[test]
+    fn digits_before_a_blank_may_be_the_services() {
+        let lines = [
+            "SCHED 47ms: gomaxprocs=2 idleprocs=0 threads=70369 $rest='/14/0",
+            " spinningthreads=0 needspinning=1 idlethreads=1 runqueue=1 [ 0 0 ] schedticks=[ 14603 6223 ]",
+        ];
+        assert_ne!(run(&lines).0.len(), 1);
+    }
+
+    #[test]
+    fn a_line_that_begins_like_the_one_at_hand_does_not_get_its_rest() {
+        let lines = [
+            "2026/11/21 10:00:00 INFO x",
+            "gc 6 @2026/11/21 10:00:00 INFO y",
+            "gc 0 @home",
+            "gc 1 @home",
+            "0.193s 0%: 0.025+0.55+0.003 ms clock, 0.050+0/0.17/0.20+0.006 ms cpu, 2->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
+        ];
+        assert_eq!(run(&lines), (vec![], vec![RecordKind::Gc]));
     }
 }

@@ -130,7 +130,7 @@ const EVIDENCE: [(Form, ReleaseRange); 41] = [
 
 /// Wait reasons that not all releases have (runtime2.go, waitReasonStrings; until 1.10 the
 /// arguments of gopark).
-const REASONS: [(&str, ReleaseRange); 33] = [
+const REASONS: [(&str, ReleaseRange); 36] = [
     ("Concurrent GC wait", only(5)),
     ("mark wait (idle)", only(5)),
     ("mark worker (idle)", only(5)),
@@ -164,10 +164,35 @@ const REASONS: [(&str, ReleaseRange); 33] = [
     ("GOMAXPROCS updater (idle)", from(25)),
     ("cleanup wait", from(25)),
     ("sync.WaitGroup.Wait (durable)", from(25)),
+    ("chan receive (durable)", from(25)),
+    ("chan send (durable)", from(25)),
+    ("select (durable)", from(25)),
 ];
 
-/// Wait reasons that end so came with 1.25.
-const DURABLE: &str = " (durable)";
+/// The reasons that all releases have, or that nothing is told of.
+const OTHER_REASONS: [&str; 21] = [
+    "",
+    "GC sweep wait",
+    "GC worker (idle)",
+    "IO wait",
+    "chan receive",
+    "chan receive (nil chan)",
+    "chan send",
+    "chan send (nil chan)",
+    "dumping heap",
+    "finalizer wait",
+    "force gc (idle)",
+    "garbage collection",
+    "garbage collection scan",
+    "panicwait",
+    "select",
+    "select (no cases)",
+    "semacquire",
+    "sleep",
+    "sync.Cond.Wait",
+    "trace reader (blocked)",
+    "unknown wait reason",
+];
 
 /// What GOGC=off makes of the goal, in MiB.
 const GOAL_MAX_UINT: u64 = u64::MAX >> 20;
@@ -182,11 +207,13 @@ pub fn of_form(form: Form) -> ReleaseRange {
 
 /// The releases that have a wait reason.
 pub fn of_reason(reason: &str) -> ReleaseRange {
-    if reason.ends_with(DURABLE) {
-        return from(25);
-    }
     let found = REASONS.iter().find(|(known, _)| *known == reason);
     found.map_or(ReleaseRange::ALL, |(_, range)| *range)
+}
+
+/// Whether a known release has this wait reason. A whole line may hold any text: later ones have more.
+pub fn is_reason(reason: &str) -> bool {
+    OTHER_REASONS.contains(&reason) || REASONS.iter().any(|(known, _)| *known == reason)
 }
 
 /// The releases that print such a heap goal (MiB); one that is a real goal tells nothing.
@@ -209,5 +236,16 @@ mod tests {
             assert_eq!(*form as usize, at, "{form:?}");
         }
         assert_eq!(EVIDENCE.len(), Form::FinalizerQueue as usize + 1);
+    }
+
+    #[test]
+    fn every_wait_reason_is_there_once() {
+        let mut all: Vec<&str> = REASONS.iter().map(|(reason, _)| *reason).collect();
+        all.extend(OTHER_REASONS);
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{all:?}");
+        assert!(all.iter().all(|reason| is_reason(reason)));
+        assert!(is_reason("") && is_reason("force gc (idle)") && is_reason("GC assist wait"));
+        assert!(!is_reason("sleepWARN ") && !is_reason("sleep "));
     }
 }

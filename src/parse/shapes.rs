@@ -15,7 +15,7 @@ const FIRST_LINES: u32 = 1024;
 const MORE_LINES: u32 = 64;
 
 /// Words in the rest of a trace line whose beginning was lost; that is no line of the service.
-const TAILS: [&[u8]; 8] = [
+const TAILS: [&[u8]; 10] = [
     b"idleprocs=",
     b"runqueue=",
     b"schedticks=",
@@ -24,6 +24,8 @@ const TAILS: [&[u8]; 8] = [
     b" MB goal",
     b"schedtick=",
     b" lockedm=",
+    b" lockedg=",
+    b" dying=",
 ];
 
 type Shape = [u8; SHAPE_BYTES];

@@ -170,7 +170,8 @@ impl Pipeline {
 impl Inner {
     /// What comes next does not continue what came before.
     pub(super) fn break_off(&mut self) {
-        self.break_line(Duration::ZERO);
+        // What is cut has no end, so it was told already if it is too long.
+        let _told = self.break_line(Duration::ZERO);
         self.reader.abandon(&mut self.stats);
         self.stdout.1.abandon(&mut self.stats);
         self.state.gap();

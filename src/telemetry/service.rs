@@ -149,6 +149,9 @@ impl Gap {
     }
 }
 
+/// A thing that may happen with every line is told once in this time.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// The counters of one service's trace stream.
 #[derive(Debug)]
 pub struct TraceTelemetry {
@@ -156,14 +159,30 @@ pub struct TraceTelemetry {
     service: Box<str>,
     /// What the counters have of it: other files of the same service count there too.
     published: Mutex<TraceStats>,
+    /// Where the stream comes from, as the config has it.
+    source: Box<str>,
+    max_line_bytes: usize,
+    told_too_long: Mutex<Option<Instant>>,
 }
 
 impl TraceTelemetry {
     /// Shows nothing before the first [`Self::publish`]: a counter that goes on from what was
     /// saved must not stand at 0 before.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, service: &str) -> Self {
-        Self { metrics, service: service.into(), published: Mutex::default() }
+    pub fn new(
+        metrics: Arc<Metrics>,
+        service: &str,
+        source: String,
+        max_line_bytes: usize,
+    ) -> Self {
+        Self {
+            metrics,
+            service: service.into(),
+            published: Mutex::default(),
+            source: source.into(),
+            max_line_bytes,
+            told_too_long: Mutex::default(),
+        }
     }
 
     /// So much is not to be counted again.
@@ -221,6 +240,17 @@ impl TraceTelemetry {
             sample = %sample.escape_ascii(),
             "trace line in a form that no known Go release prints, please report it"
         );
+    }
+
+    /// A line is too long to be kept; `publish` counts it. `line` and `byte` are counted from
+    /// where reading began; the line is at that byte or later, in the same chunk.
+    pub fn line_too_long(&self, line: u64, byte: u64) {
+        let mut told = self.told_too_long.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+            return;
+        }
+        *told = Some(Instant::now());
+        warn!(service = %self.service, source = %self.source, line, from_byte = byte, max_line = self.max_line_bytes, "line is too long and passed over; more of them in the next minute are only counted");
     }
 
     /// Variables of one expvar page that could not be read, and that were too many.

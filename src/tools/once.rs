@@ -8,6 +8,7 @@ use crate::app::Stations;
 use crate::config::{Config, TraceSource};
 use crate::frame::packets::TraceLines;
 use crate::ingest::read::{read_to_end, read_whole};
+use crate::telemetry::logs;
 
 /// Reads files and stdin, one service after the other; endpoints are not read.
 ///
@@ -18,6 +19,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         config.services.iter().any(|service| service.trace.is_some()),
         "nothing to read: --once reads files and stdin, not endpoints"
     );
+    logs::start(config.log.format, config.log.level).context("cannot start logging")?;
     for service in &mut config.services {
         service.expvar = None;
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::LINE_MAX_BYTES;
 use crate::frame::cri::{Stream, Unwrap};
-use crate::frame::lines::Lines;
+use crate::frame::lines::{Counted, Lines};
 use crate::ingest::{CHUNK_BYTES, read};
 use crate::model::record::{Dump, Goroutine, Record, Thread};
 use crate::model::release::ReleaseRange;
@@ -98,6 +98,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     let (mut stderr, mut stdout) = (side(), side());
     let mut unwrap = Unwrap::new(Wrapping::Auto);
     let stats = &mut total.stats;
+    let mut first = FirstTooLong { file, lines_before: stats.lines, told: false };
     let mut written = Ok(());
     let mut emit = |record: Record<Everything>| {
         if written.is_ok() {
@@ -121,6 +122,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
                     let counted = lines.push(text, |line| {
                         reader.line(line, stats, &mut emit);
                     });
+                    first.tell(counted, stats.lines);
                     stats.lines += counted.lines;
                     stats.lines_too_long += counted.too_long;
                 });
@@ -132,7 +134,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     };
     // What has no end is plain, so on the one stream there is.
     unwrap.cut(|_stderr, text| {
-        stderr.0.push(text, |_| {});
+        stats.lines_too_long += stderr.0.push(text, |_| {}).too_long;
     });
     total.releases = None;
     for (lines, reader) in [&mut stderr, &mut stdout] {
@@ -147,6 +149,26 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     }
     written.map_err(Stop::Write)?;
     result
+}
+
+/// Tells of the first line of a file that is too long.
+struct FirstTooLong<'a> {
+    file: &'a Path,
+    lines_before: u64,
+    told: bool,
+}
+
+impl FirstTooLong<'_> {
+    fn tell(&mut self, counted: Counted, lines: u64) {
+        if counted.too_long == 0 || std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let line = lines - self.lines_before + counted.before_too_long + 1;
+        tell(format_args!(
+            "{}: line {line} is longer than {LINE_MAX_BYTES} bytes and passed over; further ones are only counted",
+            self.file.display()
+        ));
+    }
 }
 
 /// What was read in all.
