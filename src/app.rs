@@ -15,7 +15,7 @@ use crate::ingest::scrape::{self, BodySink};
 use crate::ingest::{command, fifo, stdin};
 use crate::keeper::Keeper;
 use crate::model::sink::TraceSink;
-use crate::pipeline::{Pipeline, Pipelines};
+use crate::pipeline::{Pipeline, services::Pipelines};
 use crate::runtime::health::{Health, Latch};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::Trigger;

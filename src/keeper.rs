@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::State;
 use crate::pipeline::saved::RestoreError;
-use crate::pipeline::{Pipeline, Pipelines};
+use crate::pipeline::{Pipeline, services::Pipelines};
 use crate::state::codec::DecodeError;
 use crate::state::store::{OpenError, Outlives, Store};
 use crate::telemetry::state::{LoadReason, StateTelemetry};

@@ -4,23 +4,18 @@
 //! across an await.
 
 pub mod saved;
+pub mod services;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use prometheus::proto::MetricFamily;
-
-use crate::aggregate::catalog::METRICS;
 use crate::aggregate::service::{Options, ServiceState};
 use crate::aggregate::tally::Tally;
 use crate::config::{LINE_MAX_BYTES, Service, Trace, TraceSource};
-use crate::export::text;
 use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
-use crate::model::service::{Identity, ServiceName};
 use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
@@ -29,7 +24,7 @@ use crate::parse::expvar::{self, ExpvarError};
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::service::TraceTelemetry;
+use crate::telemetry::trace::TraceTelemetry;
 use saved::Exportable;
 
 /// What the packet framer needs of the grammars.
@@ -414,80 +409,6 @@ impl Inner {
     fn series(&mut self, now: Duration) -> ServiceSnapshot {
         self.state.set_releases(self.reader.releases().or_else(|| self.stdout.1.releases()));
         self.state.snapshot(now)
-    }
-}
-
-/// All services, and ourselves.
-#[derive(Debug, Clone)]
-pub struct Pipelines {
-    services: Arc<[Arc<Pipeline>]>,
-    /// Those of the files of patterns, by service and label; they come and go.
-    files: Arc<Mutex<Files>>,
-    metrics: Arc<Metrics>,
-}
-
-type Files = BTreeMap<(ServiceName, Box<str>), Arc<Pipeline>>;
-
-impl Pipelines {
-    /// The services in the order of the config.
-    #[must_use]
-    pub fn new(services: Vec<Arc<Pipeline>>, metrics: Arc<Metrics>) -> Self {
-        Self { services: services.into(), files: Arc::default(), metrics }
-    }
-
-    /// One more file of a service that reads several: a pipeline of its own, with the label `log`;
-    /// `restore` comes before anybody else sees it.
-    #[must_use]
-    pub fn add_file(
-        &self,
-        service: &Service,
-        log: &str,
-        restore: impl FnOnce(&Pipeline),
-    ) -> Arc<Pipeline> {
-        let identity = Identity { log: Some(log.into()), ..service.identity.clone() };
-        let file = Service { identity, expvar: None, ..service.clone() };
-        let pipeline = Pipeline::new(&file, Arc::clone(&self.metrics), TraceLines::Keep);
-        restore(&pipeline);
-        let key = (service.identity.service.clone(), log.into());
-        self.files().insert(key, Arc::clone(&pipeline));
-        pipeline
-    }
-
-    /// Such a file is gone: its series end.
-    pub fn remove_file(&self, service: &ServiceName, log: &str) -> Option<Arc<Pipeline>> {
-        let gone = self.files().remove(&(service.clone(), log.into()))?;
-        // What it counted about ourselves stays.
-        let _last = gone.snapshot();
-        Some(gone)
-    }
-
-    /// Every service, and every file of those that read several.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<Pipeline>> {
-        let files = self.files();
-        self.services.iter().chain(files.values()).cloned().collect()
-    }
-
-    fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A picture of all services that are not behind, and then of ourselves.
-    #[must_use]
-    pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
-        let services = self.all().iter().filter_map(|service| service.snapshot()).collect();
-        (services, self.metrics.gather())
-    }
-
-    /// The page at `/metrics`, in the Prometheus text format.
-    #[must_use]
-    pub fn page(&self) -> Vec<u8> {
-        let (services, own) = self.snapshot();
-        let mut page = Vec::with_capacity(32 * 1024);
-        text::services(&mut page, METRICS, &services);
-        text::variables(&mut page, &services);
-        text::own(&mut page, &own);
-        page
     }
 }
 

@@ -7,6 +7,7 @@
 //! `forms`); `crash` reads the lines of a crash (each by `dump`; `race` a data race), and `gate` keeps
 //! traces and crashes apart (`suspect` holds what may be either); `expvar` reads `/debug/vars` with `json`'s help.
 
+pub mod block;
 pub mod crash;
 pub mod detail;
 pub mod drift;
@@ -22,6 +23,7 @@ pub mod init;
 pub mod json;
 pub mod line;
 pub mod pacer;
+pub mod pieces;
 pub mod primitive;
 pub mod race;
 pub mod reader;

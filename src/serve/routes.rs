@@ -17,7 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::page::Page;
 use crate::export::text;
 use crate::keeper::Keeper;
-use crate::pipeline::Pipelines;
+use crate::pipeline::services::Pipelines;
 use crate::runtime::health::Health;
 use crate::runtime::trigger::Trigger;
 use crate::telemetry::metrics::Metrics;

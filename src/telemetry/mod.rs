@@ -4,3 +4,4 @@ pub mod logs;
 pub mod metrics;
 pub mod service;
 pub mod state;
+pub mod trace;

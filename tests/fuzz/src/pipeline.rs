@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use godebug_exporter::config::{Config, file};
 use godebug_exporter::frame::packets::TraceLines;
 use godebug_exporter::model::sink::TraceSink;
-use godebug_exporter::pipeline::{Pipeline, Pipelines};
+use godebug_exporter::pipeline::{Pipeline, services::Pipelines};
 use godebug_exporter::telemetry::metrics::Metrics;
 
 use crate::input::{Input, Output};
