@@ -25,7 +25,7 @@
 //! 6. A write longer than [`PIPE_BUF`] is cut by the kernel after each such many bytes, and pieces
 //!    may stand at the cuts: these are looked at. Such a write may hide pieces elsewhere too, and
 //!    only those that a line can do without do harm: a sign, a remark. If the gap holds the text
-//!    of one that could stand there, the line is given up ([`Gap::may_hide`]).
+//!    of one that could stand there, the line is given up (`Gap::may_hide`).
 
 use serde::{Deserialize, Serialize};
 
