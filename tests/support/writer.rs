@@ -83,8 +83,9 @@ impl Log {
             }
             std::thread::sleep(PACE);
         }
-        // A block is whole when the next sample begins.
-        self.put(&sched(step + 1), shared);
+        // A block is whole when the next sample begins, and a torn line given up when a whole one of
+        // its kind is read.
+        self.put(&(gc(step + 1) + &sched(step + 1)), shared);
     }
 
     /// In pieces, as a runtime that is preempted in the middle writes it.
