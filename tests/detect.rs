@@ -1,17 +1,18 @@
 //! `detect`: its formats, and the detector's record on services with ground truth.
 
 use std::fs;
-use std::time::Duration;
 
-use godebug_exporter::aggregate::leak::{Detector, Params};
 use serde_json::{Value, json};
 
 use crate::support::exporter::output;
 
+#[path = "../benches/leaks/replay.rs"]
+mod replay;
 #[path = "../benches/leaks/workloads.rs"]
 mod workloads;
 
-use workloads::{DAY, HEALTHY, LEAKING, Sample};
+use replay::alarms;
+use workloads::{DAY, HEALTHY, LEAKING};
 
 fn lines(stdout: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(stdout).unwrap();
@@ -85,26 +86,6 @@ fn wrong_input_and_flags_are_told_and_the_other_files_are_read() {
         let output = crate::support::exporter::output(&["detect", wrong]);
         assert_eq!(output.status.code(), Some(64), "{wrong}");
     }
-}
-
-/// Seconds after the beginning at which a leak was suspected.
-fn alarms(samples: &[Sample]) -> Vec<f64> {
-    let mut detector = Detector::new(Params::default());
-    let (mut alarms, mut suspected, mut started) = (Vec::new(), false, samples[0].started);
-    for sample in samples {
-        let at = Duration::from_secs_f64(sample.t);
-        if sample.started > started {
-            started = sample.started;
-            detector.restarted(at);
-        }
-        detector.observe(at, sample.goroutines);
-        let now = detector.verdict().evidence.is_some();
-        if now && !suspected {
-            alarms.push(sample.t - samples[0].t);
-        }
-        suspected = now;
-    }
-    alarms
 }
 
 /// The benchmark's claim on one record of each workload; `cargo bench --bench leaks` has more.

@@ -10,40 +10,12 @@
     reason = "simulated data of known shape"
 )]
 
+mod replay;
 mod rules;
 mod workloads;
 
-use godebug_exporter::aggregate::leak::{Detector, Params};
 use rules::{Expression, Rule};
-use std::time::Duration;
 use workloads::{HEALTHY, HOUR, LEAKING, Sample, Workload};
-
-/// What a rule did with one record.
-struct Outcome {
-    /// Seconds after the beginning of the record at which it spoke up, each time.
-    alarms: Vec<f64>,
-}
-
-fn detector(samples: &[Sample]) -> Outcome {
-    let mut detector = Detector::new(Params::default());
-    let (mut alarms, mut suspected) = (Vec::new(), false);
-    let began = samples.first().map_or(0.0, |sample| sample.t);
-    let mut started = samples.first().map_or(0.0, |sample| sample.started);
-    for sample in samples {
-        let at = Duration::from_secs_f64(sample.t);
-        if sample.started > started {
-            started = sample.started;
-            detector.restarted(at);
-        }
-        detector.observe(at, sample.goroutines);
-        let now = detector.verdict().evidence.is_some();
-        if now && !suspected {
-            alarms.push(sample.t - began);
-        }
-        suspected = now;
-    }
-    Outcome { alarms }
-}
 
 /// What a rule did with all records.
 #[derive(Default)]
@@ -151,7 +123,7 @@ fn each_workload(records: &[Record]) {
             continue;
         }
         let alarms: Vec<f64> = mine
-            .flat_map(|record| detector(&record.samples).alarms.into_iter().take(1))
+            .flat_map(|record| replay::alarms(&record.samples).into_iter().take(1))
             .map(|at| (at - workload.leaks_from.unwrap_or_default()) / HOUR)
             .collect();
         let is_right = workload.leaks_from.is_some() != alarms.is_empty();
@@ -166,7 +138,7 @@ fn main() {
     let (leaking, healthy) = (records(LEAKING, seeds), records(HEALTHY, seeds));
     println!("| rule | recall | false alarms a service-month | median time to detect | 9 of 10 |");
     println!("|---|---|---|---|---|");
-    measure(&leaking, &healthy, |samples| detector(samples).alarms).print("this detector");
+    measure(&leaking, &healthy, replay::alarms).print("this detector");
     let value = Rule { expression: Expression::Value, holds: 0.0 };
     let deriv =
         |hours, holds| Rule { expression: Expression::Deriv(hours * HOUR), holds: holds * HOUR };
