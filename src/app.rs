@@ -8,10 +8,12 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::config::{Config, ScrapeWhen, Service, Trace, TraceSource};
+use crate::config::endpoint::ScrapeWhen;
+use crate::config::{Config, Service, Trace, TraceSource};
 use crate::frame::packets::TraceLines;
 use crate::ingest::follow::run::{self as follow, Follow, Instances, Target};
-use crate::ingest::scrape::{self, BodySink};
+use crate::ingest::http::client::Client;
+use crate::ingest::scrape::{BodySink, Scraper};
 use crate::ingest::{command, fifo, stdin};
 use crate::keeper::Keeper;
 use crate::model::sink::TraceSink;
@@ -23,7 +25,8 @@ use crate::serve::page::Page;
 use crate::serve::routes::Routes;
 use crate::state::store::OpenError;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::service::{Reason, SourceTelemetry};
+use crate::telemetry::reason::Reason;
+use crate::telemetry::service::SourceTelemetry;
 use crate::telemetry::state::StateTelemetry;
 
 /// How long tasks may take to end when we stop.
@@ -98,7 +101,10 @@ impl App {
         let triggers =
             config.services.iter().map(|_| Arc::new(Trigger::default())).collect::<Vec<_>>();
         let reads_on_scrape = |service: &Service| {
-            service.expvar.as_ref().is_some_and(|expvar| expvar.when == ScrapeWhen::OnScrape)
+            service
+                .expvar
+                .as_ref()
+                .is_some_and(|expvar| expvar.endpoint.when == ScrapeWhen::OnScrape)
         };
         let on_scrape =
             config.services.iter().zip(&triggers).filter(|(service, _)| reads_on_scrape(service));
@@ -215,10 +221,14 @@ impl App {
                 SourceTelemetry::endpoint(Arc::clone(&self.stations.metrics), name, "expvar");
             let latch: Latch = self.supervisor.health().latch();
             let stop = self.supervisor.stop().clone();
-            let sink: Arc<dyn BodySink> = Arc::new(ExpvarSink(Arc::clone(pipeline)));
-            let task =
-                scrape::run(expvar.clone(), sink, Arc::clone(trigger), telemetry, latch, stop);
-            self.supervisor.spawn("expvar", task);
+            let scraper = Scraper {
+                endpoint: expvar.endpoint.clone(),
+                client: Arc::new(Client),
+                sink: Arc::new(ExpvarSink(Arc::clone(pipeline))),
+                trigger: Arc::clone(trigger),
+                telemetry,
+            };
+            self.supervisor.spawn("expvar", scraper.run(latch, stop));
         }
     }
 
@@ -319,14 +329,14 @@ impl BodySink for ExpvarSink {
         use crate::parse::expvar::ExpvarError;
         self.0.expvar(body).map_err(|error| {
             let reason = match error {
-                ExpvarError::NotJson => Reason::NotExpvar,
+                ExpvarError::NotJson => Reason::UnexpectedBody,
                 ExpvarError::Truncated => Reason::Truncated,
             };
             (reason, error.to_string())
         })
     }
 
-    fn failed(&self) {
+    fn failed(&self, _reason: Reason) {
         self.0.expvar_failed();
     }
 }

@@ -158,9 +158,9 @@ fn failures() -> Vec<(Behaviour, &'static str)> {
             "truncated",
         ),
         (body(cut), "truncated"),
-        (body("<html>login</html>"), "not_expvar"),
-        (body(""), "not_expvar"),
-        (body("[1]"), "not_expvar"),
+        (body("<html>login</html>"), "unexpected_body"),
+        (body(""), "unexpected_body"),
+        (body("[1]"), "unexpected_body"),
         (raw("SSH-2.0-OpenSSH_9.2\r\n"), "io"),
         (raw(""), "truncated"),
     ]

@@ -11,18 +11,14 @@ use super::fields::{Fields, Problems};
 use super::node::{self, Node, Value};
 use super::units::{duration, size};
 use super::{
-    Config, EXPVAR_BODY_MAX_BYTES, EXPVAR_INTERVAL, EXPVAR_TIMEOUT, Expvar, LINE_MAX_BYTES, LISTEN,
-    Log, Problem, STATE_INTERVAL, ScrapeWhen, Service, StartAt, State, Trace, TraceSource, Watch,
-    endpoint,
+    Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Problem, STATE_INTERVAL, Service, StartAt, State,
+    Trace, TraceSource, Watch, endpoint,
 };
 use crate::model::service::{Identity, Label, ServiceName};
 use crate::model::wrapping::Wrapping;
 
 /// Longest line that may be kept, in bytes: it is held in memory for each service.
 const LINE_LIMIT_BYTES: usize = 16 * 1024 * 1024;
-
-/// Shortest interval at which an endpoint is read: each read of memstats stops the service's world.
-const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Bounds of the time between two saves: each waits for the disk, and after a crash of the machine
 /// so much is read again.
@@ -300,36 +296,10 @@ fn command(fields: &mut Fields<'_>) -> Option<Vec<String>> {
 }
 
 fn expvar(mut fields: Fields<'_>) -> Option<Expvar> {
-    let url = fields.parsed("url", |text| endpoint(text, "/debug/vars"));
-    if fields.get("url").is_none() {
-        fields.problem(
-            fields.line(),
-            "url",
-            "is missing; write it like http://127.0.0.1:6060/debug/vars",
-        );
-    }
-    let when = fields.parsed("interval", scrape_when).unwrap_or(ScrapeWhen::Every(EXPVAR_INTERVAL));
-    let timeout = fields.parsed("timeout", positive).unwrap_or(EXPVAR_TIMEOUT);
-    let max_body_bytes = fields.parsed("max_body", size).unwrap_or(EXPVAR_BODY_MAX_BYTES);
+    let endpoint = endpoint::EXPVAR.read(&mut fields);
     let by_size = fields.flag("by_size");
     fields.finish();
-    Some(Expvar { url: url?, when, timeout, max_body_bytes, by_size })
-}
-
-fn scrape_when(text: &str) -> Result<ScrapeWhen, String> {
-    if text == "scrape" {
-        return Ok(ScrapeWhen::OnScrape);
-    }
-    match duration(text) {
-        Ok(every) if every >= INTERVAL_MIN => Ok(ScrapeWhen::Every(every)),
-        Ok(_) => Err("must be at least 1s: each read stops the service's world".into()),
-        Err(error) => Err(format!("{error}; or scrape, to read when /metrics is read")),
-    }
-}
-
-fn positive(text: &str) -> Result<Duration, String> {
-    let value = duration(text)?;
-    if value.is_zero() { Err("must be more than 0".into()) } else { Ok(value) }
+    Some(Expvar { endpoint: endpoint?, by_size })
 }
 
 #[cfg(test)]

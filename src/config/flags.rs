@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::endpoint::EXPVAR;
 use super::file::file_or_pattern;
 use super::{
-    Config, EXPVAR_BODY_MAX_BYTES, EXPVAR_INTERVAL, EXPVAR_TIMEOUT, Expvar, LINE_MAX_BYTES, LISTEN,
-    Log, ScrapeWhen, Service, StartAt, Trace, TraceSource, Watch, endpoint,
+    Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, StartAt, Trace, TraceSource, Watch,
 };
 use crate::model::service::{Identity, ServiceName};
 use crate::model::wrapping::Wrapping;
@@ -90,11 +90,6 @@ impl Flags {
 }
 
 fn expvar(url: &str) -> Result<Expvar, String> {
-    Ok(Expvar {
-        url: endpoint(url, "/debug/vars").map_err(|what| format!("--expvar: {what}"))?,
-        when: ScrapeWhen::Every(EXPVAR_INTERVAL),
-        timeout: EXPVAR_TIMEOUT,
-        max_body_bytes: EXPVAR_BODY_MAX_BYTES,
-        by_size: false,
-    })
+    let url = EXPVAR.url(url).map_err(|what| format!("--expvar: {what}"))?;
+    Ok(Expvar { endpoint: EXPVAR.at(url), by_size: false })
 }

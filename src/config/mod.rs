@@ -1,8 +1,9 @@
 //! What the user wrote → settings that are already valid.
 //!
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
-//! problem, `file` knows the keys, `flags` makes the same settings from the command line.
+//! problem, `file` knows the keys, `endpoint` those of HTTP endpoints, `flags` makes the same settings from the command line.
 
+pub mod endpoint;
 pub mod fields;
 pub mod file;
 pub mod flags;
@@ -14,28 +15,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::Uri;
 use tracing::level_filters::LevelFilter;
 
 use crate::model::log::LogFormat;
 use crate::model::service::Identity;
 use crate::model::wrapping::Wrapping;
+use endpoint::Endpoint;
 
 /// Where we listen unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10390);
 
 /// Longest line kept, in bytes: a SCHED line of 1,024 Ps with ten-digit ticks has 15 KiB.
 pub const LINE_MAX_BYTES: usize = 64 * 1024;
-
-/// How often expvar is read: Prometheus' own usual interval; each read stops the service's world
-/// for some 50 µs.
-pub const EXPVAR_INTERVAL: Duration = Duration::from_secs(15);
-
-/// How long a read of expvar may take; below Prometheus' scrape timeout of 10 s.
-pub const EXPVAR_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Largest expvar body read, in bytes: memstats alone has 5 KiB.
-pub const EXPVAR_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often state is saved: what the machine's own crash may cost. Our end costs nothing.
 pub const STATE_INTERVAL: Duration = Duration::from_secs(5);
@@ -180,25 +171,10 @@ pub enum Watch {
 /// A service's expvar endpoint.
 #[derive(Debug, Clone)]
 pub struct Expvar {
-    /// Its address.
-    pub url: Uri,
-    /// When it is read.
-    pub when: ScrapeWhen,
-    /// How long a read may take.
-    pub timeout: Duration,
-    /// Largest body read, in bytes.
-    pub max_body_bytes: usize,
+    /// Where it is, and when it is read.
+    pub endpoint: Endpoint,
     /// Also export the allocator's size classes.
     pub by_size: bool,
-}
-
-/// When an endpoint is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScrapeWhen {
-    /// So often.
-    Every(Duration),
-    /// When somebody reads our /metrics.
-    OnScrape,
 }
 
 /// Something in a config that is not right.
@@ -222,29 +198,4 @@ impl std::fmt::Display for Problem {
             write!(f, "line {}: {path}: {}", self.line, self.what)
         }
     }
-}
-
-/// Checks the address of an HTTP endpoint; a path of `/` becomes `default_path`.
-///
-/// # Errors
-/// What a right one looks like.
-pub fn endpoint(text: &str, default_path: &str) -> Result<Uri, String> {
-    let shape = format!("write it like http://127.0.0.1:6060{default_path}");
-    let uri: Uri = text.parse().map_err(|error| format!("is not an address ({error}); {shape}"))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http"), Some(host)) if !host.is_empty() => {}
-        (Some("https"), _) => {
-            return Err("https is not supported yet; use http on loopback or in the pod".into());
-        }
-        _ => return Err(format!("must begin with http:// and a host; {shape}")),
-    }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err("must not hold a user name or password".into());
-    }
-    if uri.path() != "/" || uri.query().is_some() {
-        return Ok(uri);
-    }
-    let mut parts = uri.into_parts();
-    parts.path_and_query = default_path.parse().ok();
-    Uri::from_parts(parts).map_err(|error| format!("is not an address ({error}); {shape}"))
 }

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::fifo::drain;
 use crate::model::sink::TraceSink;
 use crate::runtime::backoff::Backoff;
-use crate::telemetry::service::{Reason, SourceTelemetry};
+use crate::telemetry::reason::Reason;
+use crate::telemetry::service::SourceTelemetry;
 
 /// Waits before a command that ended is started again.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));

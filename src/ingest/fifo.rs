@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::CHUNK_BYTES;
 use crate::model::sink::TraceSink;
 use crate::runtime::backoff::Backoff;
-use crate::telemetry::service::{Reason, SourceTelemetry};
+use crate::telemetry::reason::Reason;
+use crate::telemetry::service::SourceTelemetry;
 
 /// Waits before a pipe that is not there is looked for again.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));

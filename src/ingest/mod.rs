@@ -6,6 +6,7 @@ pub mod child;
 pub mod command;
 pub mod fifo;
 pub mod follow;
+pub mod http;
 pub mod intake;
 pub mod read;
 pub mod scrape;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::read::read_to_end;
 use crate::model::sink::TraceSink;
-use crate::telemetry::service::{Reason, SourceTelemetry};
+use crate::telemetry::reason::Reason;
+use crate::telemetry::service::SourceTelemetry;
 
 /// Reads to the end of stdin.
 pub fn read(sink: &mut dyn TraceSink, telemetry: &Arc<SourceTelemetry>) {

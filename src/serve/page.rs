@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::config::{Config, ScrapeWhen, Service, TraceSource};
+use crate::config::endpoint::ScrapeWhen;
+use crate::config::{Config, Service, TraceSource};
 use crate::telemetry::metrics::BUILD;
 
 /// The page's text, made once.
@@ -88,9 +89,9 @@ fn expvar(service: &Service) -> String {
     }
     service.expvar.as_ref().map_or_else(
         || "–".into(),
-        |expvar| match expvar.when {
-            ScrapeWhen::Every(every) => format!("{} every {every:?}", expvar.url),
-            ScrapeWhen::OnScrape => format!("{} when /metrics is read", expvar.url),
+        |expvar| match expvar.endpoint.when {
+            ScrapeWhen::Every(every) => format!("{} every {every:?}", expvar.endpoint.url),
+            ScrapeWhen::OnScrape => format!("{} when /metrics is read", expvar.endpoint.url),
         },
     )
 }

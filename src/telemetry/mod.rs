@@ -2,6 +2,7 @@
 
 pub mod logs;
 pub mod metrics;
+pub mod reason;
 pub mod service;
 pub mod state;
 pub mod trace;

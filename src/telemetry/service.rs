@@ -8,72 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{info, warn};
 
 use super::metrics::Metrics;
-
-/// Why a source could not be read: the closed set of the label `reason`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Reason {
-    NotFound,
-    PermissionDenied,
-    NotAFile,
-    Ended,
-    ConnectionRefused,
-    Timeout,
-    HttpStatus,
-    TooLarge,
-    NotExpvar,
-    Truncated,
-    Io,
-}
-
-impl Reason {
-    /// What a trace source fails with.
-    const OF_TRACES: [Self; 5] =
-        [Self::NotFound, Self::PermissionDenied, Self::NotAFile, Self::Ended, Self::Io];
-
-    /// What an endpoint fails with.
-    const OF_ENDPOINTS: [Self; 7] = [
-        Self::ConnectionRefused,
-        Self::Timeout,
-        Self::HttpStatus,
-        Self::TooLarge,
-        Self::NotExpvar,
-        Self::Truncated,
-        Self::Io,
-    ];
-
-    /// The label value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::PermissionDenied => "permission_denied",
-            Self::NotAFile => "not_a_file",
-            Self::Ended => "ended",
-            Self::ConnectionRefused => "connection_refused",
-            Self::Timeout => "timeout",
-            Self::HttpStatus => "http_status",
-            Self::TooLarge => "too_large",
-            Self::NotExpvar => "not_expvar",
-            Self::Truncated => "truncated",
-            Self::Io => "io",
-        }
-    }
-
-    /// The reason behind an I/O error.
-    #[must_use]
-    pub fn of_io(error: &std::io::Error) -> Self {
-        use std::io::ErrorKind;
-        match error.kind() {
-            ErrorKind::NotFound => Self::NotFound,
-            ErrorKind::PermissionDenied => Self::PermissionDenied,
-            ErrorKind::ConnectionRefused => Self::ConnectionRefused,
-            ErrorKind::TimedOut => Self::Timeout,
-            ErrorKind::IsADirectory | ErrorKind::InvalidInput => Self::NotAFile,
-            _ => Self::Io,
-        }
-    }
-}
+use super::reason::Reason;
 
 /// An endpoint that fails for less is not worth a line: a service that starts, or starts anew.
 const GRACE: Duration = Duration::from_secs(2);
@@ -196,8 +131,10 @@ impl SourceTelemetry {
         for reason in Reason::OF_ENDPOINTS {
             metrics.scrape_errors.with_label_values(&[service, source, reason.as_str()]);
         }
-        metrics.unreadable_vars.with_label_values(&[service]);
-        metrics.dropped_vars.with_label_values(&[service]);
+        if source == "expvar" {
+            metrics.unreadable_vars.with_label_values(&[service]);
+            metrics.dropped_vars.with_label_values(&[service]);
+        }
         Self::new(metrics, service, source)
     }
 

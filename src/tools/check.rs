@@ -31,6 +31,7 @@ pub fn report(file: &Path, config: &Config) -> anyhow::Result<()> {
 
 fn sources(service: &Service) -> String {
     let trace = service.trace.as_ref().map(|trace| format!("trace from {}", trace.source.name()));
-    let expvar = service.expvar.as_ref().map(|expvar| format!("expvar from {}", expvar.url));
+    let expvar =
+        service.expvar.as_ref().map(|expvar| format!("expvar from {}", expvar.endpoint.url));
     [trace, expvar].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -19,7 +19,8 @@ use super::stream::{Next, Stream};
 use crate::config::StartAt;
 use crate::model::position::Position;
 use crate::model::sink::TraceSink;
-use crate::telemetry::service::{Gap, Reason, SourceTelemetry};
+use crate::telemetry::reason::Reason;
+use crate::telemetry::service::{Gap, SourceTelemetry};
 
 /// Bytes read before others get their turn.
 const TURN_BYTES: u64 = 1024 * 1024;

@@ -5,18 +5,17 @@ mod recording;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
+use hyper::Uri;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::tokio_runtime;
 use crate::app::{App, Stations, bind};
-use crate::config::{
-    Config, EXPVAR_BODY_MAX_BYTES, EXPVAR_TIMEOUT, Expvar, LINE_MAX_BYTES, LISTEN, Log, ScrapeWhen,
-    Service, Trace, TraceSource,
-};
+use crate::config::endpoint::EXPVAR;
+use crate::config::{Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, Trace, TraceSource};
 use crate::frame::packets::TraceLines;
 use crate::model::service::{Identity, Label, ServiceName};
 use crate::model::sink::TraceSink;
@@ -104,10 +103,7 @@ fn service(recorded: &Recorded) -> Result<Service, &'static str> {
             wrapping: Wrapping::Plain,
         }),
         expvar: Some(Expvar {
-            url: hyper::Uri::from_static("http://recording/debug/vars"),
-            when: ScrapeWhen::Every(Duration::from_secs(5)),
-            timeout: EXPVAR_TIMEOUT,
-            max_body_bytes: EXPVAR_BODY_MAX_BYTES,
+            endpoint: EXPVAR.at(Uri::from_static("http://recording/debug/vars")),
             by_size: false,
         }),
         runqueue_per_p: false,

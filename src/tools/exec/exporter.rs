@@ -28,7 +28,8 @@ use crate::model::sink::TraceSink;
 use crate::pipeline::Sink;
 use crate::runtime::signals::outlive;
 use crate::telemetry::logs;
-use crate::telemetry::service::{Reason, SourceTelemetry};
+use crate::telemetry::reason::Reason;
+use crate::telemetry::service::SourceTelemetry;
 use crate::tools::tokio_runtime;
 
 /// Lowest number of a descriptor that is not one of the standard three.

@@ -1,0 +1,138 @@
+//! The HTTP endpoints of a service: what each kind is by default, and the keys they have in common.
+
+use std::time::Duration;
+
+use hyper::Uri;
+
+use super::fields::Fields;
+use super::units::{duration, size};
+
+/// Shortest interval at which an endpoint is read: each read costs the service something, one of
+/// memstats stops its world.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// An endpoint that is read.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its address.
+    pub url: Uri,
+    /// When it is read.
+    pub when: ScrapeWhen,
+    /// How long a read may take.
+    pub timeout: Duration,
+    /// Largest body read, in bytes.
+    pub max_body_bytes: usize,
+    /// What we ask for: the value of the header Accept.
+    pub accept: &'static str,
+}
+
+/// When an endpoint is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScrapeWhen {
+    /// So often.
+    Every(Duration),
+    /// When somebody reads our /metrics.
+    OnScrape,
+}
+
+/// What the endpoints of one kind are unless the config says otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Path, for a URL that has none.
+    pub path: &'static str,
+    /// How often one is read.
+    pub interval: Duration,
+    /// How long a read may take.
+    pub timeout: Duration,
+    /// Largest body read, in bytes.
+    pub max_body_bytes: usize,
+    /// The header Accept.
+    pub accept: &'static str,
+}
+
+/// `/debug/vars`. Read at Prometheus' own usual interval, since each read of memstats stops the
+/// service's world for some 50 µs; the timeout is below Prometheus' scrape timeout of 10 s; memstats
+/// alone has 5 KiB.
+pub const EXPVAR: Kind = Kind {
+    path: "/debug/vars",
+    interval: Duration::from_secs(15),
+    timeout: Duration::from_secs(5),
+    max_body_bytes: 8 * 1024 * 1024,
+    accept: "application/json",
+};
+
+impl Kind {
+    /// One with every default.
+    #[must_use]
+    pub const fn at(&self, url: Uri) -> Endpoint {
+        Endpoint {
+            url,
+            when: ScrapeWhen::Every(self.interval),
+            timeout: self.timeout,
+            max_body_bytes: self.max_body_bytes,
+            accept: self.accept,
+        }
+    }
+
+    /// Checks an address; a path of `/` becomes that of the kind.
+    ///
+    /// # Errors
+    /// What a right one looks like.
+    pub fn url(&self, text: &str) -> Result<Uri, String> {
+        let shape = format!("write it like http://127.0.0.1:6060{}", self.path);
+        let wrong =
+            |error: &dyn ToString| format!("is not an address ({}); {shape}", error.to_string());
+        let uri: Uri = text.parse().map_err(|error| wrong(&error))?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() => {}
+            (Some("https"), _) => {
+                return Err("https is not supported yet; use http on loopback or in the pod".into());
+            }
+            _ => return Err(format!("must begin with http:// and a host; {shape}")),
+        }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("must not hold a user name or password".into());
+        }
+        if uri.path() != "/" || uri.query().is_some() {
+            return Ok(uri);
+        }
+        let mut parts = uri.into_parts();
+        parts.path_and_query = self.path.parse().ok();
+        Uri::from_parts(parts).map_err(|error| wrong(&error))
+    }
+
+    /// Reads the keys that every endpoint has.
+    pub(super) fn read(&self, fields: &mut Fields<'_>) -> Option<Endpoint> {
+        let url = fields.parsed("url", |text| self.url(text));
+        if fields.get("url").is_none() {
+            let what = format!("is missing; write it like http://127.0.0.1:6060{}", self.path);
+            fields.problem(fields.line(), "url", what);
+        }
+        let when = fields.parsed("interval", scrape_when);
+        let timeout = fields.parsed("timeout", positive);
+        let max_body_bytes = fields.parsed("max_body", size);
+        let default = self.at(url?);
+        Some(Endpoint {
+            when: when.unwrap_or(default.when),
+            timeout: timeout.unwrap_or(default.timeout),
+            max_body_bytes: max_body_bytes.unwrap_or(default.max_body_bytes),
+            ..default
+        })
+    }
+}
+
+fn scrape_when(text: &str) -> Result<ScrapeWhen, String> {
+    if text == "scrape" {
+        return Ok(ScrapeWhen::OnScrape);
+    }
+    match duration(text) {
+        Ok(every) if every >= INTERVAL_MIN => Ok(ScrapeWhen::Every(every)),
+        Ok(_) => Err("must be at least 1s: each read stops the service's world".into()),
+        Err(error) => Err(format!("{error}; or scrape, to read when /metrics is read")),
+    }
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value.is_zero() { Err("must be more than 0".into()) } else { Ok(value) }
+}
