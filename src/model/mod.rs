@@ -12,6 +12,7 @@ pub mod release;
 pub mod service;
 pub mod sink;
 pub mod snapshot;
+pub mod stack;
 pub mod stats;
 pub mod variable;
 pub mod wrapping;

@@ -140,7 +140,7 @@ fn size_class(item: &Json) -> Option<SizeClass> {
     Some(SizeClass { size: get("Size")?, mallocs: get("Mallocs")?, frees: get("Frees")? })
 }
 
-fn slot<'a>(stats: &'a mut MemStats, name: &str) -> Option<&'a mut Option<u64>> {
+pub(super) fn slot<'a>(stats: &'a mut MemStats, name: &str) -> Option<&'a mut Option<u64>> {
     Some(match name {
         "Alloc" => &mut stats.alloc,
         "TotalAlloc" => &mut stats.total_alloc,

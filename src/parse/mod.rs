@@ -5,7 +5,7 @@
 //! beginning of such a line?" (for packet-mode pipes). `line` tells the grammars apart,
 //! `reader` joins the lines of a block, `reassemble` puts torn lines together (with `shapes` and
 //! `forms`); `crash` reads the lines of a crash (each by `dump`; `race` a data race), and `gate` keeps
-//! traces and crashes apart (`suspect` holds what may be either); `expvar` reads `/debug/vars` with `json`'s help.
+//! traces and crashes apart (`suspect` holds what may be either); `expvar` reads `/debug/vars` with `json`'s help, `pprof` the pages of `/debug/pprof`.
 
 pub mod block;
 pub mod crash;
@@ -24,6 +24,7 @@ pub mod json;
 pub mod line;
 pub mod pacer;
 pub mod pieces;
+pub mod pprof;
 pub mod primitive;
 pub mod race;
 pub mod reader;

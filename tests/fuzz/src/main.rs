@@ -19,6 +19,7 @@ mod lines;
 mod packets;
 mod page;
 mod pipeline;
+mod pprof;
 mod recording;
 mod seeds;
 mod targets;

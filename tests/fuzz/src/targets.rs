@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use godebug_exporter::parse::{detail, event, gc, init, pacer, scan, scavenge, sched};
 
 use crate::grammar::grammar;
-use crate::{config, cri, expvar, line, lines, packets, pipeline, seeds, torn};
+use crate::{config, cri, expvar, line, lines, packets, pipeline, pprof, seeds, torn};
 
 /// One thing to fuzz.
 pub struct Target {
@@ -36,6 +36,7 @@ const TARGETS: &[Target] = &[
     target("line", line::run, seeds::trace_lines),
     target("torn", torn::run, torn::seeds),
     target("expvar", expvar::run, seeds::expvar_bodies),
+    target("pprof", pprof::run, pprof::seeds),
     target("config", config::run, seeds::configs),
     target("pipeline", pipeline::run, pipeline::seeds),
 ];
