@@ -1,22 +1,23 @@
 //! The command line: what each command takes, and its exit code.
 
+mod detect;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use crate::aggregate::leak::{Params, Window};
 use crate::config::file::{listen_address, log_level, state_directory};
 use crate::config::flags::Flags;
-use crate::config::{Config, Problem, STATE_INTERVAL, State, godebug, units};
+use crate::config::{Config, Problem, STATE_INTERVAL, State, godebug};
 use crate::frame::packets::TraceLines;
 use crate::model::log::LogFormat;
 use crate::tools;
+use detect::DetectArgs;
 
 /// Usage or config is wrong (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -142,80 +143,6 @@ struct RunArgs {
     /// not read.
     #[arg(long)]
     once: bool,
-}
-
-#[derive(Debug, Args)]
-struct DetectArgs {
-    /// Histories; none, or -, is stdin.
-    files: Vec<PathBuf>,
-    /// Least number of so long a time makes one floor [default: 10m].
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
-    bucket: Option<Duration>,
-    /// Time after a start that is not counted: pools and caches fill [default: 1h].
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
-    warm_up: Option<Duration>,
-    /// Growth below this is no matter [default: 30].
-    #[arg(long, value_name = "GOROUTINES")]
-    min_growth: Option<u32>,
-    /// A number below this counts as this many [default: 50].
-    #[arg(long, value_name = "GOROUTINES")]
-    min_base: Option<u32>,
-    /// Windows that must rise evenly while less than a day is known, and by how many times
-    /// [default: 3h:20,8h:20,27h:1.5].
-    #[arg(long, value_name = "DURATION:TIMES,…", value_delimiter = ',', value_parser = window)]
-    unknown: Option<Vec<Window>>,
-    /// The same where at least a day before the window is known [default: 8h:15,14h:3,25h:1.3].
-    #[arg(long, value_name = "DURATION:TIMES,…", value_delimiter = ',', value_parser = window)]
-    known: Option<Vec<Window>>,
-    /// Window that must be a straight line, where a day before is known [default: 12h:2].
-    #[arg(long, value_name = "DURATION:TIMES", value_parser = window)]
-    line: Option<Window>,
-    /// Window in which the number goes up in many steps and hardly ever down [default: 48h:1.5].
-    #[arg(long, value_name = "DURATION:TIMES", value_parser = window)]
-    ratchet: Option<Window>,
-    /// Numbers of whole days that are compared [default: 4,5,6,8,10,14].
-    #[arg(long, value_name = "DAYS,…", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(2..=14))]
-    days: Option<Vec<u32>>,
-    /// In n days the floor must grow to 1 + this / n times [default: 0.75].
-    #[arg(long, value_name = "SHARE", value_parser = positive)]
-    days_growth: Option<f64>,
-    /// Share of the growth that must be gone for the suspicion to end [default: 0.7].
-    #[arg(long, value_name = "SHARE", value_parser = positive)]
-    clear: Option<f64>,
-}
-
-impl DetectArgs {
-    fn params(&self) -> Params {
-        let default = Params::default();
-        Params {
-            bucket: self.bucket.unwrap_or(default.bucket),
-            warm_up: self.warm_up.unwrap_or(default.warm_up),
-            min_growth: self.min_growth.unwrap_or(default.min_growth),
-            min_base: self.min_base.unwrap_or(default.min_base),
-            unknown: self.unknown.clone().unwrap_or(default.unknown),
-            known: self.known.clone().unwrap_or(default.known),
-            line: self.line.unwrap_or(default.line),
-            ratchet: self.ratchet.unwrap_or(default.ratchet),
-            days: self.days.clone().unwrap_or(default.days),
-            days_growth: self.days_growth.unwrap_or(default.days_growth),
-            clear: self.clear.unwrap_or(default.clear),
-        }
-    }
-}
-
-/// Reads `25h:1.5`.
-fn window(text: &str) -> Result<Window, String> {
-    let (span, ratio) = text.split_once(':').ok_or("write a duration and a factor: 25h:1.5")?;
-    let (span, ratio) = (units::duration(span)?, positive(ratio)?);
-    if span.is_zero() || ratio <= 1.0 {
-        return Err("the duration must not be 0, and the factor greater than 1".to_owned());
-    }
-    Ok(Window { span, ratio })
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| format!("{text:?} is not a number greater than 0"))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -71,6 +71,8 @@ struct Inner {
     behind: bool,
     /// Rises with everything that is taken in.
     taken: u64,
+    /// It was told that a leak is suspected.
+    leak_told: bool,
     /// While state is kept: what of it was saved.
     exportable: Option<Exportable>,
 }
@@ -102,12 +104,18 @@ impl Pipeline {
             packets: Packets::new(GRAMMAR, trace_lines),
             reader: if by_packets { Reader::of_packets() } else { Reader::of_stream() },
             stdout: (Lines::new(max_line), Reader::of_stream()),
-            state: ServiceState::new(service.identity.clone(), options, watching_since_ns),
+            state: ServiceState::new(
+                service.identity.clone(),
+                options,
+                Arc::clone(&service.leak_detector),
+                watching_since_ns,
+            ),
             stats: TraceStats::default(),
             crash: [None; 2],
             position: None,
             behind: false,
             taken: 0,
+            leak_told: false,
             exportable: None,
         };
         let name = service.identity.service.as_str();
@@ -146,15 +154,17 @@ impl Pipeline {
     /// It is none, or is cut; the state says then that expvar gives nothing.
     pub fn expvar(&self, body: &[u8]) -> Result<(), ExpvarError> {
         let vars = expvar::read(body);
+        let now = self.now();
         let mut inner = self.lock();
         inner.taken += 1;
         let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
         match vars.memstats {
-            Some(stats) => inner.state.observe_memstats(stats),
+            Some(stats) => inner.state.observe_memstats(stats, now),
             // Somebody took it out of the page.
             None => inner.state.expvar_failed(),
         }
         let dropped = inner.state.observe_variables(vars.own);
+        self.tell_leak(&mut inner);
         self.telemetry.expvar(vars.unreadable, dropped);
         Ok(())
     }
@@ -202,6 +212,22 @@ impl Pipeline {
             self.telemetry.unknown_form(kind, &sample);
         }
         Some(inner.series(now))
+    }
+
+    fn tell_leak(&self, inner: &mut Inner) {
+        let evidence = inner.state.leak().evidence;
+        match evidence.filter(|_| !inner.leak_told) {
+            Some(evidence) => {
+                self.telemetry.leak_suspected(
+                    evidence.shape.as_str(),
+                    evidence.growth,
+                    evidence.span,
+                );
+            }
+            None if inner.leak_told && evidence.is_none() => self.telemetry.leak_over(),
+            None => {}
+        }
+        inner.leak_told = evidence.is_some();
     }
 
     fn tell_too_long(&self, line: Option<u64>, before: u64) {
@@ -258,6 +284,7 @@ impl TraceSink for Sink {
         let mut inner = self.0.lock();
         let before = inner.stats.bytes;
         let too_long = inner.bytes(chunk, now);
+        self.0.tell_leak(&mut inner);
         self.0.tell_too_long(too_long, before);
     }
 
@@ -267,6 +294,7 @@ impl TraceSink for Sink {
         let before = end.offset.saturating_sub(chunk.len() as u64);
         let too_long = inner.bytes(chunk, now);
         inner.position = Some(end);
+        self.0.tell_leak(&mut inner);
         self.0.tell_too_long(too_long, before);
     }
 
@@ -301,6 +329,9 @@ impl TraceSink for Sink {
         }
         if reader.crash_progress().is_some() {
             inner.look_at_crash(self.0.now());
+        }
+        if lines > 0 {
+            self.0.tell_leak(inner);
         }
     }
 

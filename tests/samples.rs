@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use godebug_exporter::aggregate::catalog::METRICS;
@@ -50,7 +51,7 @@ pub(crate) fn state() -> ServiceState {
     let identity =
         Identity { service: ServiceName::new("sample").unwrap(), log: None, labels: Vec::new() };
     let options = Options { trace: true, expvar: true, per_p: true, by_size: true };
-    ServiceState::new(identity, options, 0)
+    ServiceState::new(identity, options, Arc::default(), 0)
 }
 
 pub(crate) fn feed(bytes: &[u8]) -> (TraceStats, Vec<Record<Tally>>) {

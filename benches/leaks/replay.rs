@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use godebug_exporter::aggregate::leak::{Detector, Params};
+use godebug_exporter::aggregate::leak::Detector;
+use godebug_exporter::model::leak::Params;
 
 use super::workloads::Sample;
 

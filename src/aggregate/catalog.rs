@@ -21,6 +21,10 @@ macro_rules! catalog {
 catalog! {
     Goroutines = Gauge "go_goroutines" []
         "Number of goroutines that currently exist. From scheddetail: neither dead ones nor the runtime's own.";
+    GoroutinesGrowth = Gauge "go_goroutines_growth_per_second" []
+        "How fast the least number of goroutines of each ten minutes grew: over the last hour, or while a leak is suspected over the window that shows it; absent in the first hour. From the leak detector (docs/LEAKS.md).";
+    GoroutinesLeakSuspected = Gauge "go_goroutines_leak_suspected" []
+        "1 while goroutines grow and do not go away, and neither bursts, daily waves, growing load, pools nor restarts explain it. From the leak detector (docs/LEAKS.md).";
     VersionRange = Gauge "go_version_range_info" ["min", "max"]
         "Always 1; the labels tell the first and the last Go release that can have printed the service's trace, by the forms of its lines. A plus: or a later one.";
     ProcessStarts = Counter "go_process_starts_total" []

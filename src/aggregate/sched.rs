@@ -152,6 +152,13 @@ impl SchedState {
         self.last = Some(Sample { summary, queues, at: now });
     }
 
+    /// The number of goroutines, if a scheddetail block said it lately.
+    #[must_use]
+    pub fn goroutines(&self, now: Duration) -> Option<u64> {
+        let detail = self.detail.as_ref().filter(|detail| self.is_fresh(detail.at, now))?;
+        Some(detail.tally.alive)
+    }
+
     fn is_fresh(&self, at: Duration, now: Duration) -> bool {
         now.saturating_sub(at) <= FRESH_MIN.max(self.interval * FRESH_INTERVALS)
     }

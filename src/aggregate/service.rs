@@ -10,11 +10,13 @@ use super::crash::CrashState;
 use super::events::EventState;
 use super::gc::GcState;
 use super::histogram::{Buckets, Histogram};
+use super::leak::{Detector, Verdict};
 use super::memstats::MemState;
 use super::sched::SchedState;
 use super::tally::Tally;
 use super::variables::VariableState;
 use crate::model::crash::Crash;
+use crate::model::leak::Params;
 use crate::model::memstats::MemStats;
 use crate::model::record::Record;
 use crate::model::release::ReleaseRange;
@@ -42,6 +44,7 @@ pub struct ServiceState {
     identity: Arc<Identity>,
     options: Options,
     releases: Option<ReleaseRange>,
+    leak_params: Arc<Params>,
     kept: Kept,
 }
 
@@ -61,14 +64,21 @@ pub struct Kept {
     variables: VariableState,
     starts_by_trace: u64,
     starts_by_expvar: u64,
+    /// Since there is a number of goroutines.
+    leak: Option<Detector>,
 }
 
 impl ServiceState {
     /// `watching_since_ns`: the time of day, in nanoseconds since 1970, at which we began to look.
     #[must_use]
-    pub fn new(identity: Identity, options: Options, watching_since_ns: u64) -> Self {
+    pub fn new(
+        identity: Identity,
+        options: Options,
+        leak_params: Arc<Params>,
+        watching_since_ns: u64,
+    ) -> Self {
         let kept = Kept { memstats: MemState::new(watching_since_ns), ..Kept::default() };
-        Self { identity: Arc::new(identity), options, releases: None, kept }
+        Self { identity: Arc::new(identity), options, releases: None, leak_params, kept }
     }
 
     /// What is to be saved.
@@ -80,6 +90,9 @@ impl ServiceState {
     /// Goes on from what was saved.
     pub fn restore(&mut self, kept: Kept) {
         self.kept = kept;
+        let params = &self.leak_params;
+        let leak = self.kept.leak.take();
+        self.kept.leak = leak.map(|detector| detector.resumed(Arc::clone(params)));
     }
 
     /// Something of the trace was not read: what follows is not measured against what came before.
@@ -96,6 +109,7 @@ impl ServiceState {
     /// Takes a record of the trace. `now`: time since any fixed moment.
     pub fn observe(&mut self, record: Record<Tally>, now: Duration) {
         let kind = record.kind();
+        let starts = self.starts();
         let restarted = match record {
             Record::Crash(crash) => return self.observe_crash(&crash),
             Record::Sched(sched) => self.kept.sched.observe(sched, now),
@@ -108,6 +122,36 @@ impl ServiceState {
         }
         let follows_crash = std::mem::take(&mut self.kept.crashed);
         self.kept.starts_by_trace += u64::from(restarted || follows_crash);
+        self.watch_for_leaks(starts, kind == RecordKind::SchedDetail, now);
+    }
+
+    /// Process starts seen; both sources see the same.
+    fn starts(&self) -> u64 {
+        self.kept.starts_by_trace.max(self.kept.starts_by_expvar)
+    }
+
+    /// The number of goroutines, by the best source that has one now.
+    fn goroutines(&self, now: Duration) -> Option<u64> {
+        self.kept.sched.goroutines(now)
+    }
+
+    /// Tells the leak detector of a start since there were `starts`, and of a new count.
+    fn watch_for_leaks(&mut self, starts: u64, counted: bool, now: Duration) {
+        let is_new = starts < self.starts();
+        if let Some(leak) = self.kept.leak.as_mut().filter(|_| is_new) {
+            leak.restarted(now);
+        }
+        if let Some(goroutines) = counted.then(|| self.goroutines(now)).flatten() {
+            let params = &self.leak_params;
+            let leak = self.kept.leak.get_or_insert_with(|| Detector::new(Arc::clone(params)));
+            leak.observe(now, goroutines);
+        }
+    }
+
+    /// Whether goroutines leak, as far as their number tells.
+    #[must_use]
+    pub fn leak(&self) -> Verdict {
+        self.kept.leak.as_ref().map(Detector::verdict).unwrap_or_default()
     }
 
     /// One part saw that the service was started anew; the others have to know.
@@ -132,9 +176,11 @@ impl ServiceState {
     }
 
     /// Takes a read of memstats.
-    pub fn observe_memstats(&mut self, stats: MemStats) {
+    pub fn observe_memstats(&mut self, stats: MemStats, now: Duration) {
+        let starts = self.starts();
         let restarted = self.kept.memstats.observe(stats);
         self.kept.starts_by_expvar += u64::from(restarted);
+        self.watch_for_leaks(starts, false, now);
     }
 
     /// Takes the service's own variables; gives how many of them are not exported.
@@ -151,6 +197,18 @@ impl ServiceState {
     /// The Go releases that can have printed the trace, as far as is known.
     pub fn set_releases(&mut self, releases: Option<ReleaseRange>) {
         self.releases = releases;
+    }
+
+    fn collect_leak(&self, now: Duration, out: &mut Collector) {
+        // A verdict on a number that is not known any more would stand for ever.
+        if self.goroutines(now).is_none() {
+            return;
+        }
+        let verdict = self.leak();
+        out.count(Metric::GoroutinesLeakSuspected, &[], verdict.evidence.is_some().into());
+        if let Some(growth) = verdict.growth_per_second {
+            out.float(Metric::GoroutinesGrowth, &[], growth);
+        }
     }
 
     /// Every series at this moment, ordered by metric.
@@ -170,12 +228,8 @@ impl ServiceState {
         if self.options.expvar {
             self.kept.memstats.collect(self.options.by_size, &mut out);
         }
-        // Both sources see the same restart.
-        out.count(
-            Metric::ProcessStarts,
-            &[],
-            self.kept.starts_by_trace.max(self.kept.starts_by_expvar),
-        );
+        self.collect_leak(now, &mut out);
+        out.count(Metric::ProcessStarts, &[], self.starts());
         out.series.sort_by_key(|series| series.metric);
         ServiceSnapshot {
             identity: Arc::clone(&self.identity),

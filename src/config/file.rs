@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use super::fields::{Fields, Problems};
+use super::leak_detector::leak_detector;
 use super::node::{self, Node, Value};
 use super::units::{duration, size};
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Problem, STATE_INTERVAL, Service, StartAt, State,
     Trace, TraceSource, Watch, endpoint,
 };
+use crate::model::leak::Params;
 use crate::model::service::{Identity, Label, ServiceName};
 use crate::model::wrapping::Wrapping;
 
@@ -47,7 +50,8 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
     let mut fields = Fields::of(root, "", problems)?;
     let listen = fields.parsed("listen", listen_address).unwrap_or(LISTEN);
     let log = fields.map("log").map(log).unwrap_or_default();
-    let services = services(&mut fields, problems);
+    let leaks = fields.map("leak_detector").map(|keys| leak_detector(keys, &Params::default()));
+    let services = services(&mut fields, &Arc::new(leaks.unwrap_or_default()), problems);
     let state = fields.map("state").and_then(state);
     fields.finish();
     Some(Config { listen, log, services, state })
@@ -117,7 +121,7 @@ pub fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
     }
 }
 
-fn services(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Service> {
+fn services(fields: &mut Fields<'_>, leaks: &Arc<Params>, problems: &Problems) -> Vec<Service> {
     let Some(items) = fields.list("services") else {
         if fields.get("services").is_none() {
             fields.problem(fields.line(), "services", "is missing; it is a list with a name and at least one of trace, expvar for each service");
@@ -132,6 +136,7 @@ fn services(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Service> {
     let mut services = Vec::new();
     for (i, item) in items.iter().enumerate() {
         let path = format!("services[{i}]");
+        let service = |fields| service(fields, leaks);
         let Some(service) = Fields::of(item, &path, problems).and_then(service) else { continue };
         if let Some(first) = lines_by_name.insert(service.identity.service.clone(), item.line) {
             let what = format!(
@@ -154,7 +159,7 @@ fn services(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Service> {
     services
 }
 
-fn service(mut fields: Fields<'_>) -> Option<Service> {
+fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
     let name = fields.parsed("name", ServiceName::new);
     if name.is_none() && fields.get("name").is_none() {
         fields.problem(
@@ -167,6 +172,7 @@ fn service(mut fields: Fields<'_>) -> Option<Service> {
     let trace = fields.map("trace").and_then(trace);
     let expvar = fields.map("expvar").and_then(expvar);
     let runqueue_per_p = fields.flag("runqueue_per_p");
+    let own_leaks = fields.map("leak_detector").map(|keys| Arc::new(leak_detector(keys, leaks)));
     let has_source = fields.get("trace").is_some() || fields.get("expvar").is_some();
     if !has_source {
         fields.problem_at_map("has no source; give it trace, expvar, or both");
@@ -177,6 +183,7 @@ fn service(mut fields: Fields<'_>) -> Option<Service> {
         trace,
         expvar,
         runqueue_per_p,
+        leak_detector: own_leaks.unwrap_or_else(|| Arc::clone(leaks)),
     })
 }
 
@@ -333,7 +340,7 @@ mod tests {
             "line 8: services[1].expvar.timeout: must be more than 0",
             "line 9: services[2].name: is missing; it becomes the label service of every series",
             "line 9: services[2].trace: has more than one source; give one of file, fifo, stdin, command",
-            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, runqueue_per_p",
+            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, runqueue_per_p, leak_detector",
             "line 11: services[3]: has no source; give it trace, expvar, or both",
         ];
         let mut found = problems(text);

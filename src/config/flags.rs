@@ -1,6 +1,7 @@
 //! One service described by flags alone.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::endpoint::EXPVAR;
 use super::file::file_or_pattern;
@@ -84,7 +85,13 @@ impl Flags {
             .ok_or("--service NAME is missing; it becomes the label service of every series")?;
         let service = ServiceName::new(name).map_err(|what| format!("--service: {what}"))?;
         let identity = Identity { service, log: None, labels: Vec::new() };
-        let service = Service { identity, trace, expvar, runqueue_per_p: false };
+        let service = Service {
+            identity,
+            trace,
+            expvar,
+            runqueue_per_p: false,
+            leak_detector: Arc::default(),
+        };
         Ok(Config { listen: LISTEN, log: Log::default(), services: vec![service], state: None })
     }
 }

@@ -8,15 +8,18 @@ pub mod fields;
 pub mod file;
 pub mod flags;
 pub mod godebug;
+pub mod leak_detector;
 pub mod node;
 pub mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use crate::model::leak::Params;
 use crate::model::log::LogFormat;
 use crate::model::service::Identity;
 use crate::model::wrapping::Wrapping;
@@ -79,6 +82,8 @@ pub struct Service {
     pub expvar: Option<Expvar>,
     /// Also export each P's run queue.
     pub runqueue_per_p: bool,
+    /// When growth of its number of goroutines is a suspicion.
+    pub leak_detector: Arc<Params>,
 }
 
 /// A service's trace.

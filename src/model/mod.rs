@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod crash;
 pub mod goroutines;
+pub mod leak;
 pub mod log;
 pub mod memstats;
 pub mod metric;

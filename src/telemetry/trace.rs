@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::metrics::Metrics;
 use crate::model::stats::{LostReason, PerKind, RecordKind, TraceStats};
@@ -111,6 +111,18 @@ impl TraceTelemetry {
         }
         *told = Some(Instant::now());
         warn!(service = %self.service, source = %self.source, line, from_byte = byte, max_line = self.max_line_bytes, "line is too long and passed over; more of them in the next minute are only counted");
+    }
+
+    /// A leak of goroutines began to be suspected; `go_goroutines_leak_suspected` says how long.
+    /// Growth in goroutines, over a window in seconds.
+    pub fn leak_suspected(&self, shape: &str, growth: i32, window: Duration) {
+        let hours = window.as_secs() / 3600;
+        warn!(service = %self.service, shape, growth, hours, "goroutines grow and do not go away: a leak is suspected; compare two reads of /debug/pprof/goroutine?debug=1 to see which");
+    }
+
+    /// It ended: they went away, or the service was started anew.
+    pub fn leak_over(&self) {
+        info!(service = %self.service, "a leak of goroutines is no longer suspected");
     }
 
     /// Variables of one expvar page that could not be read, and that were too many.

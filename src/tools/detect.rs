@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::aggregate::leak::{Detector, Params, Verdict};
+use crate::aggregate::leak::{Detector, Verdict};
 use crate::model::goroutines::{History, Look};
+use crate::model::leak::Params;
 use crate::parse::history;
 
 /// Longest history read: a year of one service at 15 s has 50 MB.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::history::{Floor, History};
-use super::{Params, Window};
+use crate::model::leak::{Params, Tuning, Window};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -11,11 +13,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Parts of a window whose floors are compared.
 const PARTS: usize = 6;
 
-/// Windows up to here must rise evenly: longer ones may have a night in them.
-const EVEN_SPAN: Duration = Duration::from_secs(14 * 3600);
-
 /// What was found.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// What kind of growth.
     pub shape: Shape,
@@ -28,7 +27,8 @@ pub struct Evidence {
 }
 
 /// Kinds of growth that nothing but a leak explains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// Every part of the window is higher than the one before, and the growth does not slow down.
     Rise,
@@ -90,20 +90,24 @@ impl<'a> Look<'a> {
     }
 
     fn rise(&self, needs_past: bool) -> Option<Evidence> {
+        let tuning = self.tuning();
         let growth = self.growth(PARTS, Self::lowest_of_the_day_before)?;
         let parts = self.parts(PARTS);
         let steps = steps(&parts);
         let (least, most) = (steps.iter().min()?, steps.iter().max()?);
-        let evenness = if self.window.span < EVEN_SPAN { 0.7 } else { 0.0 };
-        let rises = float(*least) >= (0.08 * growth).max(evenness * float(*most));
+        let is_even = self.window.span.as_secs_f64() < tuning.rise_even_hours * 3600.0;
+        let evenness = if is_even { tuning.rise_evenness } else { 0.0 };
+        let rises = float(*least) >= (tuning.rise_least_step * growth).max(evenness * float(*most));
         let later_half: i64 = steps.iter().rev().take(PARTS / 2).sum();
-        let goes_on = float(later_half) >= 0.56 * growth && float(*steps.last()?) >= 0.12 * growth;
-        let factor = if self.window.span <= EVEN_SPAN { 5.0 } else { 3.0 };
+        let goes_on = float(later_half) >= tuning.rise_later_half * growth
+            && float(*steps.last()?) >= tuning.rise_last_step * growth;
+        let is_short = self.window.span.as_secs_f64() <= tuning.rise_even_hours * 3600.0;
+        let factor = if is_short { tuning.rise_past_even } else { tuning.rise_past };
         (rises
             && goes_on
             && self.goes_on_in_each_life()
             && self.is_above_the_past(*parts.last()?, growth)
-            && growth >= 3.0 * float(self.deepest_fall(4 * HOUR))
+            && growth >= tuning.rise_fall * float(self.deepest_fall(4 * HOUR))
             && (!needs_past || self.past_has_nothing_like(growth, factor)))
         .then(|| self.evidence(Shape::Rise, growth, parts.len()))
     }
@@ -112,62 +116,69 @@ impl<'a> Look<'a> {
     fn line(&self) -> Option<Evidence> {
         let growth = self.growth(2 * PARTS, Self::lowest_of_the_day_before)?;
         let parts = self.parts(2 * PARTS);
-        let scatter = 0.01 * growth + 0.5 * growth.sqrt();
+        let scatter =
+            self.tuning().line_scatter * growth + self.tuning().line_noise * growth.sqrt();
         (self.is_one_life()
             && self.inside.iter().all(|floor| !floor.warming)
             && farthest_from_line(&parts) <= scatter
             && self.is_above_the_past(*parts.last()?, growth)
-            && self.past_has_nothing_like(growth, 3.0))
+            && self.past_has_nothing_like(growth, self.tuning().line_past))
         .then(|| self.evidence(Shape::Line, growth, parts.len()))
     }
 
     fn ratchet(&self) -> Option<Evidence> {
+        let tuning = self.tuning();
         let parts = self.inside.len() / self.history.buckets(2 * HOUR);
         let growth = self.growth(parts, Self::lowest)?;
         let parts = self.parts(parts);
-        let (mut top, mut fall, mut new_tops) = (*parts.first()?, 0, 0);
+        let (mut top, mut fall, mut new_tops) = (*parts.first()?, 0, 0_i64);
         for part in &parts {
-            new_tops += usize::from(float(part - top) >= 0.015 * growth);
+            new_tops += i64::from(float(part - top) >= tuning.ratchet_new_top * growth);
             top = top.max(*part);
             fall = fall.max(top - part);
         }
         let half = float(*parts.get(parts.len() / 2)? - *parts.first()?);
-        let in_one_go = parts.windows(4).any(|four| float(rise_of(four)) > 0.45 * growth);
+        let in_one_go =
+            parts.windows(4).any(|four| float(rise_of(four)) > tuning.ratchet_one_go * growth);
         (self.is_one_life()
-            && 5.0 * float(fall) <= growth
-            && new_tops * 3 >= parts.len()
-            && (0.25 * growth..=0.6 * growth).contains(&half)
+            && float(fall) <= tuning.ratchet_fall * growth
+            && float(new_tops) >= tuning.ratchet_tops * count(&parts)
+            && (tuning.ratchet_half_min * growth..=tuning.ratchet_half_max * growth)
+                .contains(&half)
             && !in_one_go
             && self.is_above_the_past(*parts.last()?, growth)
-            && growth >= 5.0 * float(self.deepest_fall(4 * HOUR))
-            && self.past_has_nothing_like(growth, 3.0))
+            && growth >= tuning.ratchet_deepest_fall * float(self.deepest_fall(4 * HOUR))
+            && self.past_has_nothing_like(growth, tuning.ratchet_past))
         .then(|| self.evidence(Shape::Ratchet, growth, parts.len()))
     }
 
     fn days(&self) -> Option<Evidence> {
+        let tuning = self.tuning();
         let day = self.history.buckets(DAY);
         let growth = self.growth(self.inside.len() / day, Self::lowest)?;
         let floors: Vec<i64> = self.inside.chunks_exact(day).map(lowest_counted).collect();
         let peaks: Vec<i64> = self.inside.chunks_exact(day).map(highest_counted).collect();
         let steps = steps(&floors);
-        let mean = growth / float(i64::try_from(steps.len()).ok()?);
+        let mean = growth / count(&steps);
         let few = floors.len() < 6;
-        let least = if few { 0.5 } else { -0.1 } * mean;
-        let rises = steps.iter().filter(|step| float(**step) >= 0.3 * mean).count();
-        let needed = if few { steps.len() } else { (steps.len() * 2 / 3).max(5) };
+        let least = if few { tuning.days_least_few } else { tuning.days_least } * mean;
+        let rises = steps.iter().filter(|step| float(**step) >= tuning.days_step * mean);
+        let rises = float(i64::try_from(rises.count()).unwrap_or(i64::MAX));
+        let needed = if few { 1.0 } else { tuning.days_rising } * count(&steps);
+        let needed = if few { needed } else { needed.floor().max(5.0) };
         let later = float(*floors.last()? - *floors.get((floors.len() - 1) / 2)?);
         let (low, high) = (later_less_earlier(&floors), later_less_earlier(&peaks));
         let wave: i64 = peaks.iter().zip(&floors).map(|(peak, floor)| peak - floor).sum();
-        let wave = float(wave) / float(i64::try_from(floors.len()).ok()?);
+        let wave = float(wave) / count(&floors);
         (self.is_one_life()
             && steps.iter().all(|step| float(*step) >= least)
             && rises >= needed
-            && later >= 0.45 * growth
+            && later >= tuning.days_later_half * growth
             // A leak adds to peaks and floors alike, load multiplies.
-            && (0.5 * low..=1.6 * low).contains(&high)
+            && (tuning.days_peaks_min * low..=tuning.days_peaks_max * low).contains(&high)
             // Without a wave, the shorter windows would have seen an even growth.
-            && !(few && (wave < 1.6 * mean || !self.is_a_rising_wave(day)))
-            && growth >= 3.0 * float(self.deepest_fall(DAY)))
+            && !(few && (wave < tuning.days_wave * mean || !self.is_a_rising_wave(day)))
+            && growth >= tuning.days_fall * float(self.deepest_fall(DAY)))
         .then(|| self.evidence(Shape::Days, growth, floors.len()))
     }
 
@@ -201,6 +212,10 @@ impl<'a> Look<'a> {
         (float(base + growth) > self.window.ratio * float(base)).then(|| float(growth))
     }
 
+    const fn tuning(&self) -> &Tuning {
+        &self.params.tuning
+    }
+
     fn lowest(&self) -> i64 {
         lowest(self.inside)
     }
@@ -217,7 +232,9 @@ impl<'a> Look<'a> {
 
     /// The floor has never been as high as it is now.
     fn is_above_the_past(&self, last: i64, growth: f64) -> bool {
-        self.before.is_empty() || float(last - highest_counted(self.before)) >= 0.2 * growth
+        self.before.is_empty() || {
+            float(last - highest_counted(self.before)) >= self.tuning().above_past * growth
+        }
     }
 
     /// A day before the window is known, and no window in it grew by nearly as much.
@@ -234,6 +251,7 @@ impl<'a> Look<'a> {
 
     /// Where lives were put end to end: what fills after a start slows down within each life.
     fn goes_on_in_each_life(&self) -> bool {
+        let tuning = self.tuning();
         if self.is_one_life() && self.inside.iter().all(|floor| !floor.warming) {
             return true;
         }
@@ -249,10 +267,11 @@ impl<'a> Look<'a> {
         let mean = float(first + second) / float(long.max(1));
         let grows = |life: &Life| {
             life.buckets < 5
-                || float(life.first_half + life.second_half) >= 0.3 * mean * float(life.buckets)
+                || float(life.first_half + life.second_half)
+                    >= tuning.life_growth * mean * float(life.buckets)
         };
         first + second > 0
-            && float(second) >= 0.47 * float(first + second)
+            && float(second) >= tuning.life_later_half * float(first + second)
             && lives.iter().all(grows)
     }
 
@@ -271,7 +290,11 @@ impl<'a> Look<'a> {
             .flat_map(|(day, next)| day.iter().zip(next))
             .map(|(now, then)| (now - then).abs())
             .sum();
-        higher * 100 >= pairs().count() * 97 && difference * 5 <= size * 2
+        let tuning = self.tuning();
+        #[expect(clippy::cast_precision_loss, reason = "a share of a few hundred")]
+        let share = higher as f64 / pairs().count().max(1) as f64;
+        share >= tuning.days_wave_higher
+            && float(difference) <= tuning.days_wave_change * float(size)
     }
 
     /// How far the floor of so long a time ever fell.
@@ -342,7 +365,7 @@ fn later_less_earlier(days: &[i64]) -> f64 {
 
 /// The largest distance from the line of least squares.
 fn farthest_from_line(parts: &[i64]) -> f64 {
-    let n = float(i64::try_from(parts.len()).unwrap_or(i64::MAX));
+    let n = count(parts);
     let middle = (n - 1.0) / 2.0;
     let mean = float(parts.iter().sum()) / n;
     let points =
@@ -350,6 +373,10 @@ fn farthest_from_line(parts: &[i64]) -> f64 {
     let (xy, xx) = points().fold((0.0, 0.0), |(xy, xx), (x, y)| (xy + x * y, xx + x * x));
     let slope = xy / xx;
     points().map(|(x, y)| (y - slope * x).abs()).fold(0.0, f64::max)
+}
+
+fn count(parts: &[i64]) -> f64 {
+    float(i64::try_from(parts.len()).unwrap_or(i64::MAX))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of goroutines are far below 2^53")]

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::floors;
+
 /// Longest time kept: twice the longest pattern that services have, a week.
 const KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
 
@@ -26,11 +30,14 @@ pub struct Floor {
 }
 
 /// The floors, the newest last.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct History {
     bucket: Duration,
     warm_up: Duration,
+    #[serde(with = "floors")]
     floors: Vec<Floor>,
+    /// The bucket of the newest floor.
+    newest: Option<u64>,
     /// The bucket at hand: its number, and the least number in it so far.
     open: Option<(u64, i64)>,
     life: u16,
@@ -44,8 +51,22 @@ impl History {
     #[must_use]
     pub fn new(bucket: Duration, warm_up: Duration) -> Self {
         let bucket = bucket.max(Duration::from_secs(1));
-        let floors = Vec::new();
-        Self { bucket, warm_up, floors, open: None, life: 0, life_began: None, offset: None }
+        Self {
+            bucket,
+            warm_up,
+            floors: Vec::new(),
+            newest: None,
+            open: None,
+            life: 0,
+            life_began: None,
+            offset: None,
+        }
+    }
+
+    /// Whether its floors were made so.
+    #[must_use]
+    pub fn is_made_of(&self, bucket: Duration, warm_up: Duration) -> bool {
+        self.bucket == bucket.max(Duration::from_secs(1)) && self.warm_up == warm_up
     }
 
     /// The floors of whole buckets.
@@ -115,6 +136,11 @@ impl History {
 
     fn close(&mut self) -> bool {
         let Some((number, floor)) = self.open else { return false };
+        // Each bucket has one floor, however many lives it saw: a crash loop is not time.
+        if self.newest.is_some_and(|newest| number <= newest) {
+            return false;
+        }
+        self.newest = Some(number);
         let before = self.floors.last().map(|last| i64::from(last.counted));
         let warming = self.is_warming(number);
         let counted = match before {

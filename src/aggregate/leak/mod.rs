@@ -17,72 +17,17 @@
 //! verdict by eye. The same samples always give the same verdicts.
 
 pub mod evidence;
+mod floors;
 pub mod history;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::model::leak::Params;
 pub use evidence::Evidence;
 use history::History;
-
-/// When growth is a suspicion. The defaults are the outcome of `cargo bench --bench leaks`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Params {
-    /// Each floor is the least number of so long a time: longer than most bursts.
-    pub bucket: Duration,
-    /// The beginning of a life in which pools and caches fill; it is not counted.
-    pub warm_up: Duration,
-    /// Growth below this many goroutines is no matter.
-    pub min_growth: u32,
-    /// A number below this counts as this many: growth from 3 to 60 is no twentyfold one.
-    pub min_base: u32,
-    /// Windows in which the floor must rise evenly, for a service of which less than a day is known.
-    pub unknown: Vec<Window>,
-    /// The same where at least a day before the window is known, with nothing like it.
-    pub known: Vec<Window>,
-    /// A straight line, where at least a day before it is known.
-    pub line: Window,
-    /// Growth that hardly ever went back and came in many steps.
-    pub ratchet: Window,
-    /// Whole days of which each has a higher floor than the one before.
-    pub days: Vec<u32>,
-    /// How much the floor must grow in `n` days: to `1 + days_growth / n` times.
-    pub days_growth: f64,
-    /// The suspicion ends when so much of the growth is gone.
-    pub clear: f64,
-}
-
-/// A length of time, and how many times the number must have grown in it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Window {
-    /// Its length.
-    pub span: Duration,
-    /// Number at its end by number at its beginning.
-    pub ratio: f64,
-}
-
-impl Window {
-    const fn hours(hours: u64, ratio: f64) -> Self {
-        Self { span: Duration::from_secs(hours * 3600), ratio }
-    }
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self {
-            bucket: Duration::from_secs(600),
-            warm_up: Duration::from_secs(3600),
-            min_growth: 30,
-            min_base: 50,
-            unknown: vec![Window::hours(3, 20.0), Window::hours(8, 20.0), Window::hours(27, 1.5)],
-            known: vec![Window::hours(8, 15.0), Window::hours(14, 3.0), Window::hours(25, 1.3)],
-            line: Window::hours(12, 2.0),
-            ratchet: Window::hours(48, 1.5),
-            days: vec![4, 5, 6, 8, 10, 14],
-            days_growth: 0.75,
-            clear: 0.7,
-        }
-    }
-}
 
 /// What the detector holds of a service now.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -97,14 +42,15 @@ pub struct Verdict {
 /// Watches the number of goroutines of one service.
 ///
 /// Memory: 12 bytes for each ten minutes of two weeks, 24 KiB.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Detector {
-    params: Params,
+    #[serde(skip)]
+    params: Arc<Params>,
     history: History,
     suspicion: Option<Suspicion>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Suspicion {
     evidence: Evidence,
     /// The floor at which it ends.
@@ -114,9 +60,21 @@ struct Suspicion {
 impl Detector {
     /// Knows nothing yet.
     #[must_use]
-    pub fn new(params: Params) -> Self {
+    pub fn new(params: impl Into<Arc<Params>>) -> Self {
+        let params = params.into();
         let history = History::new(params.bucket, params.warm_up);
         Self { params, history, suspicion: None }
+    }
+
+    /// Goes on, after it was saved, under these parameters; from nothing if floors are made in
+    /// another way now.
+    #[must_use]
+    pub fn resumed(self, params: Arc<Params>) -> Self {
+        if self.history.is_made_of(params.bucket, params.warm_up) {
+            Self { params, ..self }
+        } else {
+            Self::new(params)
+        }
     }
 
     /// Takes the number of goroutines at a moment, given as time since any fixed one. A moment

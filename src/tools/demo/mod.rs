@@ -107,6 +107,7 @@ fn service(recorded: &Recorded) -> Result<Service, &'static str> {
             by_size: false,
         }),
         runqueue_per_p: false,
+        leak_detector: Arc::default(),
     })
 }
 
