@@ -3,8 +3,10 @@
 //! The lock is held while a chunk is worked on (at most 64 KiB) or a snapshot is taken; never
 //! across an await.
 
+mod endpoints;
 pub mod saved;
 pub mod services;
+mod sink;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,16 +18,15 @@ use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
-use crate::model::sink::TraceSink;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
 use crate::model::wrapping::Wrapping;
-use crate::parse::expvar::{self, ExpvarError};
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::TraceTelemetry;
 use saved::Exportable;
+pub use sink::Sink;
 
 /// What the packet framer needs of the grammars.
 const GRAMMAR: Grammar = Grammar {
@@ -148,34 +149,6 @@ impl Pipeline {
         Sink(Arc::clone(self))
     }
 
-    /// Takes the body of `/debug/vars`.
-    ///
-    /// # Errors
-    /// It is none, or is cut; the state says then that expvar gives nothing.
-    pub fn expvar(&self, body: &[u8]) -> Result<(), ExpvarError> {
-        let vars = expvar::read(body);
-        let now = self.now();
-        let mut inner = self.lock();
-        inner.taken += 1;
-        let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
-        match vars.memstats {
-            Some(stats) => inner.state.observe_memstats(stats, now),
-            // Somebody took it out of the page.
-            None => inner.state.expvar_failed(),
-        }
-        let dropped = inner.state.observe_variables(vars.own);
-        self.tell_leak(&mut inner);
-        self.telemetry.expvar(vars.unreadable, dropped);
-        Ok(())
-    }
-
-    /// `/debug/vars` could not be read.
-    pub fn expvar_failed(&self) {
-        let mut inner = self.lock();
-        inner.taken += 1;
-        inner.state.expvar_failed();
-    }
-
     /// The service was started for us, a moment ago.
     pub fn watched_from_its_start(&self) {
         self.lock().state.watched_from_its_start();
@@ -260,102 +233,6 @@ fn source_of(service: &Service) -> String {
 fn now_ns() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A service's pipeline as ingest sees it.
-#[derive(Debug)]
-pub struct Sink(Arc<Pipeline>);
-
-impl Sink {
-    /// Appends what of the packets is begun and not finished: the trace line at hand.
-    pub fn begun(&self, begun: &mut Vec<u8>) {
-        self.0.lock().packets.begun(begun);
-    }
-
-    /// Goes on with the trace line that another process had begun.
-    pub fn resume(&mut self, begun: &[u8]) {
-        self.0.lock().packets.resume(begun);
-    }
-}
-
-impl TraceSink for Sink {
-    fn bytes(&mut self, chunk: &[u8]) {
-        let now = self.0.now();
-        let mut inner = self.0.lock();
-        let before = inner.stats.bytes;
-        let too_long = inner.bytes(chunk, now);
-        self.0.tell_leak(&mut inner);
-        self.0.tell_too_long(too_long, before);
-    }
-
-    fn file_bytes(&mut self, chunk: &[u8], end: Position) {
-        let now = self.0.now();
-        let mut inner = self.0.lock();
-        let before = end.offset.saturating_sub(chunk.len() as u64);
-        let too_long = inner.bytes(chunk, now);
-        inner.position = Some(end);
-        self.0.tell_leak(&mut inner);
-        self.0.tell_too_long(too_long, before);
-    }
-
-    fn saved_position(&self) -> Option<Position> {
-        self.0.lock().position.clone()
-    }
-
-    fn gap(&mut self) {
-        self.0.lock().break_off();
-    }
-
-    fn caught_up(&mut self) {
-        self.0.lock().behind = false;
-    }
-
-    fn packet(&mut self, packet: &[u8], passed: &mut Vec<u8>) {
-        let inner = &mut *self.0.lock();
-        let Inner { packets, reader, state, stats, .. } = inner;
-        inner.taken += 1;
-        stats.bytes += packet.len() as u64;
-        let mut lines = 0;
-        let given_up = packets.push(packet, passed, |line| {
-            lines += 1;
-            reader.line(line, stats, &mut |record| state.observe(record, self.0.now()));
-        });
-        stats.lines += lines;
-        if let Some(alone) = packets.take_percent_alone() {
-            reader.note_percent(alone);
-        }
-        for kind in given_up {
-            stats.note_lost(Some(kind), LostReason::Cut);
-        }
-        if reader.crash_progress().is_some() {
-            inner.look_at_crash(self.0.now());
-        }
-        if lines > 0 {
-            self.0.tell_leak(inner);
-        }
-    }
-
-    fn break_line(&mut self) {
-        let now = self.0.now();
-        let mut inner = self.0.lock();
-        let before = inner.stats.bytes;
-        let too_long = inner.break_line(now);
-        self.0.tell_too_long(too_long, before);
-    }
-
-    fn end(&mut self, passed: &mut Vec<u8>) {
-        self.break_line();
-        let now = self.0.now();
-        let Inner { packets, reader, stdout, state, stats, .. } = &mut *self.0.lock();
-        for kind in packets.end(passed) {
-            stats.note_lost(Some(kind), LostReason::Cut);
-        }
-        for reader in [reader, &mut stdout.1] {
-            reader.end(stats, &mut |record| state.observe(record, now));
-            reader.reset();
-        }
-        state.gap();
-    }
 }
 
 impl Inner {
@@ -447,6 +324,7 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::aggregate::catalog::Metric;
+    use crate::model::sink::TraceSink;
     use crate::model::snapshot::{MetricId, Number, Value};
 
     fn gc(cycle: u32, at_ms: u32) -> String {

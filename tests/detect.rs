@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use godebug_exporter::model::leak::Tuning;
+
 use crate::support::exporter::output;
 
 #[path = "../benches/leaks/replay.rs"]
@@ -101,4 +103,23 @@ fn leaks_are_found_and_healthy_services_raise_nothing() {
         let in_time = first.is_some_and(|after| (0.0..14.0 * DAY).contains(&after));
         assert!(in_time, "{}: {first:?}", workload.name);
     }
+}
+
+#[test]
+fn every_parameter_is_documented_and_can_be_tuned() {
+    let docs = include_str!("../docs/LEAKS.md");
+    for (name, default, meaning) in Tuning::ALL {
+        let row = format!("| `{name}` | {default:?} | {meaning} |\n");
+        assert!(docs.contains(&row), "{row}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("history.csv");
+    let rows: String = leak_and_cure().map(|(t, n)| format!("{t},{n}\n")).collect();
+    fs::write(&csv, rows).unwrap();
+    let detect = |tune: &str| output(&["detect", "--tune", tune, csv.to_str().unwrap()]);
+    let suspicions = |tune: &str| lines(&detect(tune).stdout).pop().unwrap()["suspicions"].clone();
+    assert_eq!((suspicions("rise_fall=3"), suspicions("rise_last_step=9")), (json!(1), json!(0)));
+    let unknown = detect("rise=1");
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("rise_later_half"));
 }

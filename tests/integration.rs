@@ -35,6 +35,7 @@ mod exec;
 mod expvar;
 mod follow;
 mod layering;
+mod leaks;
 mod pprof_recorded;
 mod prometheus;
 mod restarts;

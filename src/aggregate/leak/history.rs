@@ -9,6 +9,9 @@ use super::floors;
 /// Longest time kept: twice the longest pattern that services have, a week.
 const KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// Most floors kept, where buckets are shorter than a minute: 240 KB.
+const FLOORS_MAX: usize = 20_160;
+
 /// Floors without a sample that are taken to be like the one before: an hour's outage.
 const MISSING_MAX: u64 = 6;
 
@@ -72,7 +75,7 @@ impl History {
     /// The floors of whole buckets.
     #[must_use]
     pub fn floors(&self) -> &[Floor] {
-        let from = self.floors.len().saturating_sub(self.buckets(KEPT));
+        let from = self.floors.len().saturating_sub(self.kept());
         self.floors.get(from..).unwrap_or_default()
     }
 
@@ -86,6 +89,10 @@ impl History {
     #[must_use]
     pub fn buckets(&self, span: Duration) -> usize {
         usize::try_from(span.as_secs() / self.bucket.as_secs().max(1)).unwrap_or(usize::MAX).max(1)
+    }
+
+    fn kept(&self) -> usize {
+        self.buckets(KEPT).min(FLOORS_MAX)
     }
 
     /// The length of so many buckets.
@@ -172,7 +179,7 @@ impl History {
     }
 
     fn push(&mut self, floor: Floor) {
-        let kept = self.buckets(KEPT);
+        let kept = self.kept();
         if self.floors.len() >= kept + kept / 8 {
             self.floors.drain(..self.floors.len() - kept);
         }

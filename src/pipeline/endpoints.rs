@@ -1,0 +1,34 @@
+//! What a service's endpoints answer, into its stations.
+
+use super::Pipeline;
+use crate::parse::expvar::{self, ExpvarError};
+
+impl Pipeline {
+    /// Takes the body of `/debug/vars`.
+    ///
+    /// # Errors
+    /// It is none, or is cut; the state says then that expvar gives nothing.
+    pub fn expvar(&self, body: &[u8]) -> Result<(), ExpvarError> {
+        let vars = expvar::read(body);
+        let now = self.now();
+        let mut inner = self.lock();
+        inner.taken += 1;
+        let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
+        match vars.memstats {
+            Some(stats) => inner.state.observe_memstats(stats, now),
+            // Somebody took it out of the page.
+            None => inner.state.expvar_failed(),
+        }
+        let dropped = inner.state.observe_variables(vars.own);
+        self.tell_leak(&mut inner);
+        self.telemetry.expvar(vars.unreadable, dropped);
+        Ok(())
+    }
+
+    /// `/debug/vars` could not be read.
+    pub fn expvar_failed(&self) {
+        let mut inner = self.lock();
+        inner.taken += 1;
+        inner.state.expvar_failed();
+    }
+}
