@@ -223,7 +223,7 @@ impl App {
             let stop = self.supervisor.stop().clone();
             let scraper = Scraper {
                 endpoint: expvar.endpoint.clone(),
-                client: Arc::new(Client),
+                client: Arc::new(Client::new(service.http.clone())),
                 sink: Arc::new(ExpvarSink(Arc::clone(pipeline))),
                 trigger: Arc::clone(trigger),
                 telemetry,

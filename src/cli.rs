@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::file::{listen_address, log_level, state_directory};
-use crate::config::flags::Flags;
+use crate::config::flags::{Flags, Reach};
 use crate::config::{Config, Problem, STATE_INTERVAL, State, godebug};
 use crate::frame::packets::TraceLines;
 use crate::model::log::LogFormat;
@@ -108,6 +108,8 @@ struct Common {
     /// file can say otherwise.
     #[arg(long, value_name = "URL")]
     expvar: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
     /// Least important of our own log lines to write: error, warn, info, debug [default: info; exec: warn].
     #[arg(long, value_name = "LEVEL", value_parser = log_level)]
     log_level: Option<LevelFilter>,
@@ -119,7 +121,7 @@ struct Common {
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Config file (YAML); without one, the flags below describe one service.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "expvar", "file", "stdin", "fifo", "from_beginning"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "expvar", "file", "stdin", "fifo", "from_beginning", "Reach"])]
     config: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -263,6 +265,7 @@ fn run_config(args: RunArgs) -> Result<Config, Failure> {
             fifo: args.fifo,
             child: false,
             expvar: args.common.expvar.clone(),
+            reach: args.common.reach.clone(),
         }
         .config(None)
         .map_err(|what| Failure::Usage(vec![what]))?,
@@ -286,6 +289,7 @@ fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {
         service: args.common.service.clone(),
         child: true,
         expvar: args.common.expvar.clone(),
+        reach: args.common.reach.clone(),
         ..Flags::default()
     };
     let program = args.command.first().map(PathBuf::from);

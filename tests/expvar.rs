@@ -1,7 +1,9 @@
 //! /debug/vars of real services, and of endpoints that answer anything but that.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
 use crate::support::endpoint::{Behaviour, Endpoint};
@@ -142,15 +144,27 @@ fn an_endpoint_on_an_interval_is_read_whether_we_are_or_not() {
 /// What a failing endpoint does, and the reason we give for it.
 fn failures() -> Vec<(Behaviour, &'static str)> {
     let raw = |text: &str| Behaviour::Raw(text.into());
+    let status = |code: u16| raw(&format!("HTTP/1.1 {code} So\r\nContent-Length: 0\r\n\r\n"));
     let body = |text: &str| Behaviour::Body(text.into());
     let cut = &GOOD[..GOOD.len() - 40];
     vec![
-        (raw("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), "http_status"),
-        (raw("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops"), "http_status"),
+        (status(401), "http_401"),
+        (status(403), "http_403"),
+        (status(404), "http_404"),
+        (status(405), "http_405"),
+        (status(500), "http_5xx"),
+        (status(503), "http_5xx"),
+        (status(418), "http_status"),
+        (status(204), "http_status"),
         (
             raw("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"),
-            "http_status",
+            "http_redirect",
         ),
+        (Behaviour::Flood(100 << 20), "too_large"),
+        (Behaviour::Drip, "timeout"),
+        (Behaviour::Packed(packed(&vec![b' '; 100 << 20])), "too_large"),
+        (Behaviour::Packed(GOOD.into()), "bad_gzip"),
+        (Behaviour::Packed(packed(GOOD.as_bytes())[..60].into()), "truncated"),
         (Behaviour::Hang, "timeout"),
         (Behaviour::Body(" ".repeat(64 * 1024 + 1)), "too_large"),
         (
@@ -164,6 +178,12 @@ fn failures() -> Vec<(Behaviour, &'static str)> {
         (raw("SSH-2.0-OpenSSH_9.2\r\n"), "io"),
         (raw(""), "truncated"),
     ]
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod events;
 mod exec;
 mod expvar;
 mod follow;
+mod http;
 mod layering;
 mod leaks;
 mod pprof_recorded;

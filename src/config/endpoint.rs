@@ -84,14 +84,11 @@ impl Kind {
             |error: &dyn ToString| format!("is not an address ({}); {shape}", error.to_string());
         let uri: Uri = text.parse().map_err(|error| wrong(&error))?;
         match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => {}
-            (Some("https"), _) => {
-                return Err("https is not supported yet; use http on loopback or in the pod".into());
-            }
-            _ => return Err(format!("must begin with http:// and a host; {shape}")),
+            (Some("http" | "https"), Some(host)) if !host.is_empty() => {}
+            _ => return Err(format!("must begin with http:// or https:// and a host; {shape}")),
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err("must not hold a user name or password".into());
+            return Err("must not hold a user name or password; use basic_auth under http".into());
         }
         if uri.path() != "/" || uri.query().is_some() {
             return Ok(uri);
@@ -119,6 +116,22 @@ impl Kind {
             ..default
         })
     }
+}
+
+/// Whether the requests for an address go through TLS.
+#[must_use]
+pub fn is_tls(url: &Uri) -> bool {
+    url.scheme_str() == Some("https")
+}
+
+/// An address as we show it: what stands in a query may be a secret.
+#[must_use]
+pub fn shown(url: &Uri) -> String {
+    let scheme = url.scheme_str().map_or_else(String::new, |scheme| format!("{scheme}://"));
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_secret, host)| host);
+    let query = if url.query().is_some() { "?…" } else { "" };
+    format!("{scheme}{host}{}{query}", url.path())
 }
 
 fn scrape_when(text: &str) -> Result<ScrapeWhen, String> {

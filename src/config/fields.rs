@@ -97,6 +97,12 @@ impl<'a> Fields<'a> {
         found.map(|(_, node)| node).filter(|node| !matches!(node.value, Value::Null))
     }
 
+    /// Whether a key is there, with or without a value.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| matches!(&name.value, Value::Text(text) if text == key))
+    }
+
     /// A text.
     pub fn text(&mut self, key: &'static str) -> Option<(u64, &'a str)> {
         let node = self.get(key)?;
@@ -160,6 +166,12 @@ impl<'a> Fields<'a> {
     /// A map below this one.
     pub fn map(&mut self, key: &'static str) -> Option<Fields<'a>> {
         let node = self.get(key)?;
+        Fields::of(node, &self.path_of(key), self.problems)
+    }
+
+    /// The map at `node`, the value of a key that is the user's own.
+    #[must_use]
+    pub fn below(&self, node: &'a Node, key: &str) -> Option<Self> {
         Fields::of(node, &self.path_of(key), self.problems)
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use super::endpoint::{Endpoint, is_tls};
 use super::fields::{Fields, Problems};
+use super::http::Http;
 use super::leak_detector::leak_detector;
 use super::node::{self, Node, Value};
 use super::units::{duration, size};
@@ -171,6 +173,7 @@ fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
     let labels = fields.map("labels").map(labels).unwrap_or_default();
     let trace = fields.map("trace").and_then(trace);
     let expvar = fields.map("expvar").and_then(expvar);
+    let http = http_of(&mut fields, expvar.iter().map(|expvar| &expvar.endpoint));
     let runqueue_per_p = fields.flag("runqueue_per_p");
     let own_leaks = fields.map("leak_detector").map(|keys| Arc::new(leak_detector(keys, leaks)));
     let has_source = fields.get("trace").is_some() || fields.get("expvar").is_some();
@@ -182,9 +185,24 @@ fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
         identity: Identity { service: name?, log: None, labels },
         trace,
         expvar,
+        http,
         runqueue_per_p,
         leak_detector: own_leaks.unwrap_or_else(|| Arc::clone(leaks)),
     })
+}
+
+/// How the endpoints are reached; what cannot matter to any of them is a mistake.
+fn http_of<'e>(fields: &mut Fields<'_>, mut endpoints: impl Iterator<Item = &'e Endpoint>) -> Http {
+    let Some(map) = fields.map("http") else { return Http::default() };
+    let names_tls = map.has("tls_config");
+    let line = map.line();
+    let http = Http::read(map);
+    if fields.get("expvar").is_none() {
+        fields.problem(line, "http", "belongs to an endpoint; this service has no expvar");
+    } else if names_tls && !endpoints.any(|endpoint| is_tls(&endpoint.url)) {
+        fields.problem(line, "http.tls_config", "has no use: no url begins with https://");
+    }
+    http
 }
 
 fn labels(fields: Fields<'_>) -> Vec<Label> {
@@ -328,19 +346,19 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_at_once_with_its_line_and_what_would_be_right() {
-        let text = "listen: 10390\nlogs: {}\nservices:\n  - name: a\n    trace: {file: /x, from: start}\n    labels: {service: b, ok: 1}\n  - name: a\n    expvar: {url: https://x, interval: 5, timeout: 0s}\n  - trace: {stdin: true, fifo: /y}\n    max: 3\n  - name: c\n";
+        let text = "listen: 10390\nlogs: {}\nservices:\n  - name: a\n    trace: {file: /x, from: start}\n    labels: {service: b, ok: 1}\n  - name: a\n    expvar: {url: ftp://x, interval: 5, timeout: 0s}\n  - trace: {stdin: true, fifo: /y}\n    max: 3\n  - name: c\n";
         let expected = [
             "line 1: listen: \"10390\" is not an address and a port; write it like 0.0.0.0:10390, 127.0.0.1:10390 or [::]:10390",
             "line 2: logs: is not a key; did you mean log?",
             "line 5: services[0].trace.from: must be end or beginning",
             "line 6: services[0].labels.service: this label is set by the exporter itself or by Prometheus; choose another name",
             "line 6: services[0].labels.ok: must be text, is a number; put it in quotes",
-            "line 8: services[1].expvar.url: https is not supported yet; use http on loopback or in the pod",
+            "line 8: services[1].expvar.url: must begin with http:// or https:// and a host; write it like http://127.0.0.1:6060/debug/vars",
             "line 8: services[1].expvar.interval: \"5\" is not a duration; write a number with a unit: 250ms, 15s, 10m, 1h; or scrape, to read when /metrics is read",
             "line 8: services[1].expvar.timeout: must be more than 0",
             "line 9: services[2].name: is missing; it becomes the label service of every series",
             "line 9: services[2].trace: has more than one source; give one of file, fifo, stdin, command",
-            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, runqueue_per_p, leak_detector",
+            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, http, runqueue_per_p, leak_detector",
             "line 11: services[3]: has no source; give it trace, expvar, or both",
         ];
         let mut found = problems(text);

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::endpoint::EXPVAR;
+use super::endpoint::{EXPVAR, Endpoint, is_tls};
 use super::file::file_or_pattern;
+use super::http::{Auth, Http, Tls};
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, StartAt, Trace, TraceSource, Watch,
 };
@@ -28,6 +29,25 @@ pub struct Flags {
     pub child: bool,
     /// `--expvar`
     pub expvar: Option<String>,
+    /// How it is reached.
+    pub reach: Reach,
+}
+
+/// How the endpoints are reached.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Reach {
+    /// Connect to this socket; the host of the URL is a name only.
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<PathBuf>,
+    /// For https: trust this authority, not the system's (PEM).
+    #[arg(long, value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
+    /// For https: take whoever answers for the service.
+    #[arg(long)]
+    pub insecure_skip_verify: bool,
+    /// Send what is in this file as a bearer token.
+    #[arg(long, value_name = "PATH")]
+    pub credentials_file: Option<PathBuf>,
 }
 
 impl Flags {
@@ -78,6 +98,7 @@ impl Flags {
                     .into(),
             );
         }
+        let http = self.reach.http(expvar.as_ref().map(|expvar| &expvar.endpoint))?;
         let name = self
             .service
             .as_deref()
@@ -89,10 +110,33 @@ impl Flags {
             identity,
             trace,
             expvar,
+            http,
             runqueue_per_p: false,
             leak_detector: Arc::default(),
         };
         Ok(Config { listen: LISTEN, log: Log::default(), services: vec![service], state: None })
+    }
+}
+
+impl Reach {
+    fn http(self, endpoint: Option<&Endpoint>) -> Result<Http, &'static str> {
+        let tls = Tls {
+            ca_file: self.ca_file,
+            insecure_skip_verify: self.insecure_skip_verify,
+            ..Tls::default()
+        };
+        let auth = self.credentials_file.map(|credentials_file| Auth::Credentials {
+            scheme: "Bearer".into(),
+            credentials_file,
+        });
+        let names_tls = tls.ca_file.is_some() || tls.insecure_skip_verify;
+        if names_tls && endpoint.is_none_or(|endpoint| !is_tls(&endpoint.url)) {
+            return Err("--ca-file and --insecure-skip-verify need an --expvar with https://");
+        }
+        if endpoint.is_none() && (self.unix_socket.is_some() || auth.is_some()) {
+            return Err("--unix-socket and --credentials-file need --expvar");
+        }
+        Ok(Http { tls, auth, unix_socket: self.unix_socket, ..Http::default() })
     }
 }
 

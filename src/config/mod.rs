@@ -1,13 +1,14 @@
 //! What the user wrote → settings that are already valid.
 //!
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
-//! problem, `file` knows the keys, `endpoint` those of HTTP endpoints, `flags` makes the same settings from the command line.
+//! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `flags` makes the same settings from the command line.
 
 pub mod endpoint;
 pub mod fields;
 pub mod file;
 pub mod flags;
 pub mod godebug;
+pub mod http;
 pub mod leak_detector;
 pub mod node;
 pub mod units;
@@ -24,6 +25,7 @@ use crate::model::log::LogFormat;
 use crate::model::service::Identity;
 use crate::model::wrapping::Wrapping;
 use endpoint::Endpoint;
+use http::Http;
 
 /// Where we listen unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10390);
@@ -80,6 +82,8 @@ pub struct Service {
     pub trace: Option<Trace>,
     /// Where its expvar is.
     pub expvar: Option<Expvar>,
+    /// How its endpoints are reached.
+    pub http: Http,
     /// Also export each P's run queue.
     pub runqueue_per_p: bool,
     /// When growth of its number of goroutines is a suspicion.

@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::http::client::Client;
-use crate::config::endpoint::{Endpoint, ScrapeWhen};
+use crate::config::endpoint::{Endpoint, ScrapeWhen, shown};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::health::Latch;
 use crate::runtime::trigger::Trigger;
@@ -95,7 +95,7 @@ impl Scraper {
             Ok(()) => self.telemetry.scraped(started.elapsed()),
             Err((reason, what)) => {
                 self.sink.failed(*reason);
-                let error = format_args!("{}: {what}", self.endpoint.url);
+                let error = format_args!("{}: {what}", shown(&self.endpoint.url));
                 self.telemetry.scrape_failed(started.elapsed(), *reason, &error);
             }
         }

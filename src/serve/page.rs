@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::config::endpoint::ScrapeWhen;
+use crate::config::endpoint::{ScrapeWhen, shown};
 use crate::config::{Config, Service, TraceSource};
 use crate::telemetry::metrics::BUILD;
 
@@ -90,8 +90,10 @@ fn expvar(service: &Service) -> String {
     service.expvar.as_ref().map_or_else(
         || "–".into(),
         |expvar| match expvar.endpoint.when {
-            ScrapeWhen::Every(every) => format!("{} every {every:?}", expvar.endpoint.url),
-            ScrapeWhen::OnScrape => format!("{} when /metrics is read", expvar.endpoint.url),
+            ScrapeWhen::Every(every) => format!("{} every {every:?}", shown(&expvar.endpoint.url)),
+            ScrapeWhen::OnScrape => {
+                format!("{} when /metrics is read", shown(&expvar.endpoint.url))
+            }
         },
     )
 }

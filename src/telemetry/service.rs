@@ -1,7 +1,7 @@
 //! Events of one service's sources.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -90,6 +90,8 @@ pub struct SourceTelemetry {
     source: &'static str,
     /// The failure at hand was told.
     told: AtomicBool,
+    /// The reasons for which an endpoint fails that were told.
+    told_reasons: AtomicU32,
     failing_since: Mutex<Option<Instant>>,
     /// It can be read; and how many of the service's files can.
     is_up: AtomicBool,
@@ -128,9 +130,6 @@ impl SourceTelemetry {
         metrics.scrape_success.with_label_values(&[service, source]).set(0);
         metrics.scrapes.with_label_values(&[service, source]);
         metrics.scrape_last_success.with_label_values(&[service, source]).set(0.0);
-        for reason in Reason::OF_ENDPOINTS {
-            metrics.scrape_errors.with_label_values(&[service, source, reason.as_str()]);
-        }
         if source == "expvar" {
             metrics.unreadable_vars.with_label_values(&[service]);
             metrics.dropped_vars.with_label_values(&[service]);
@@ -144,6 +143,7 @@ impl SourceTelemetry {
             service: service.into(),
             source,
             told: AtomicBool::new(false),
+            told_reasons: AtomicU32::new(0),
             failing_since: Mutex::new(None),
             is_up: AtomicBool::new(false),
             readable: Arc::default(),
@@ -189,6 +189,7 @@ impl SourceTelemetry {
             readable: Arc::clone(&self.readable),
             metrics,
             told: AtomicBool::new(false),
+            told_reasons: AtomicU32::new(0),
             failing_since: Mutex::new(None),
             is_up: AtomicBool::new(false),
             lag: AtomicI64::new(0),
@@ -269,18 +270,21 @@ impl SourceTelemetry {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.metrics.scrape_last_success.with_label_values(&labels).set(now.as_secs_f64());
         *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if self.told.swap(false, Ordering::Relaxed) {
+        if self.told_reasons.swap(0, Ordering::Relaxed) != 0 {
             info!(service = %self.service, source = self.source, "endpoint can be read again");
         }
     }
 
-    /// An endpoint could not be read. Logged once until it recovers.
+    /// An endpoint could not be read. Each reason is logged once until it recovers.
     pub fn scrape_failed(&self, took: Duration, reason: Reason, error: &dyn Display) {
         let [service, source] = self.labels();
         self.finish_scrape(took, 0);
         self.metrics.scrape_errors.with_label_values(&[service, source, reason.as_str()]).inc();
-        if self.fails_for(GRACE) && !self.told.swap(true, Ordering::Relaxed) {
-            warn!(service, source, reason = reason.as_str(), error = %error, "cannot read endpoint, trying again");
+        if self.fails_for(GRACE)
+            && self.told_reasons.fetch_or(reason.bit(), Ordering::Relaxed) & reason.bit() == 0
+        {
+            let (reason, advice) = (reason.as_str(), reason.advice());
+            warn!(service, source, reason, error = %error, advice, "cannot read endpoint, trying again");
         }
     }
 

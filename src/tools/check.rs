@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::config::endpoint::shown;
 use crate::config::{Config, Service};
 
 /// Prints the services.
@@ -31,7 +32,9 @@ pub fn report(file: &Path, config: &Config) -> anyhow::Result<()> {
 
 fn sources(service: &Service) -> String {
     let trace = service.trace.as_ref().map(|trace| format!("trace from {}", trace.source.name()));
-    let expvar =
-        service.expvar.as_ref().map(|expvar| format!("expvar from {}", expvar.endpoint.url));
+    let expvar = service
+        .expvar
+        .as_ref()
+        .map(|expvar| format!("expvar from {}", shown(&expvar.endpoint.url)));
     [trace, expvar].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -12,6 +12,12 @@ pub(crate) enum Behaviour {
     Body(String),
     /// These bytes, then the connection is closed.
     Raw(String),
+    /// 200 with this body, packed by gzip or what claims to be so.
+    Packed(Vec<u8>),
+    /// 200 and a body of so many bytes, whatever its head says, as fast as the client takes them.
+    Flood(usize),
+    /// 200 and a body without end, a byte at a time.
+    Drip,
     /// Silence until the client gives up.
     Hang,
 }
@@ -21,6 +27,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     behaviour: Arc<Mutex<Behaviour>>,
     requests: Arc<AtomicUsize>,
+    last: Arc<Mutex<String>>,
 }
 
 impl Endpoint {
@@ -30,15 +37,18 @@ impl Endpoint {
             address: listener.local_addr().unwrap(),
             behaviour: Arc::new(Mutex::new(behaviour)),
             requests: Arc::default(),
+            last: Arc::default(),
         };
         let (behaviour, requests) =
             (Arc::clone(&endpoint.behaviour), Arc::clone(&endpoint.requests));
+        let last = Arc::clone(&endpoint.last);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 requests.fetch_add(1, Ordering::SeqCst);
                 let behaviour = behaviour.lock().unwrap().clone();
                 let stream = stream.unwrap();
-                std::thread::spawn(move || answer(stream, &behaviour));
+                let last = Arc::clone(&last);
+                std::thread::spawn(move || answer(stream, &behaviour, &last));
             }
         });
         endpoint
@@ -48,13 +58,18 @@ impl Endpoint {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
+    /// The head of the last request.
+    pub(crate) fn last_request(&self) -> String {
+        self.last.lock().unwrap().clone()
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
 
 /// A client that has gone is its own business.
-fn answer(mut stream: TcpStream, behaviour: &Behaviour) {
+fn answer(mut stream: TcpStream, behaviour: &Behaviour, last: &Mutex<String>) {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     while !head.ends_with(b"\r\n\r\n") {
@@ -63,7 +78,25 @@ fn answer(mut stream: TcpStream, behaviour: &Behaviour) {
             _ => return,
         }
     }
+    *last.lock().unwrap() = String::from_utf8_lossy(&head).into_owned();
     let _sent = match behaviour {
+        Behaviour::Packed(body) => write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .and_then(|()| stream.write_all(body)),
+        Behaviour::Flood(bytes) => {
+            let head = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+            let piece = vec![b' '; 1 << 20];
+            (0..bytes / piece.len()).try_fold((), |(), _| stream.write_all(&piece)).and(head)
+        }
+        Behaviour::Drip => {
+            let head = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+            let pause = std::time::Duration::from_millis(20);
+            let a_drop = || stream.write_all(b" ").map(|()| std::thread::sleep(pause));
+            std::iter::repeat_with(a_drop).find(Result::is_err).unwrap_or(Ok(())).and(head)
+        }
         Behaviour::Body(body) => write!(
             stream,
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

@@ -1,6 +1,7 @@
 //! What the tests run against, and how they look at it.
 
 pub(crate) mod captured;
+pub(crate) mod certificates;
 pub(crate) mod endpoint;
 pub(crate) mod exporter;
 pub(crate) mod go;
@@ -9,6 +10,7 @@ pub(crate) mod metrics;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod service;
 pub(crate) mod trace;

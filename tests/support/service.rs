@@ -57,7 +57,7 @@ impl Truth {
 /// A service that we run ourselves.
 pub(crate) struct Service {
     pub(crate) remote: Remote,
-    _stdout: Captured,
+    stdout: Captured,
     _process: Process,
 }
 
@@ -84,6 +84,11 @@ impl Service {
         let stdout = Captured::of(child.stdout.take().unwrap());
         let process = Process(child);
         let remote = Remote::announced_on(&stdout);
-        Self { remote, _stdout: stdout, _process: process }
+        Self { remote, stdout, _process: process }
+    }
+
+    /// Where its guarded listener is: an address, or a socket's path.
+    pub(crate) fn guarded(&self) -> String {
+        self.stdout.line("it is guarded", |line| line.strip_prefix("guarded ").map(str::to_owned))
     }
 }

@@ -1,67 +1,134 @@
 //! One GET, on a connection of its own.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use http_body_util::Empty;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, HeaderMap, HeaderValue, USER_AGENT,
+};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::error::FetchError;
-use crate::config::endpoint::Endpoint;
+use super::tls::{Cache, Connector};
+use super::{body, connect, files};
+use crate::config::endpoint::{Endpoint, is_tls};
+use crate::config::http::Http;
 
 /// How we name ourselves to services.
 const AGENT: &str = concat!("godebug-exporter/", env!("CARGO_PKG_VERSION"));
 
 /// How one service is reached; all its endpoints share it.
-#[derive(Debug, Default)]
-pub struct Client;
+#[derive(Debug)]
+pub struct Client {
+    http: Http,
+    tls: Arc<Cache>,
+}
+
+/// What of a request depends on files.
+struct Prepared {
+    headers: HeaderMap,
+    tls: Option<Connector>,
+}
 
 impl Client {
+    /// For these settings.
+    #[must_use]
+    pub fn new(http: Http) -> Self {
+        Self { http, tls: Arc::default() }
+    }
+
     /// Reads an endpoint once, within its time and its size. Redirects are not followed. The
     /// connection is closed: one that is kept open makes the service wait when it shuts down.
     ///
     /// # Errors
     /// No answer of status 200 came, or not all of it.
     pub async fn get(&self, endpoint: &Endpoint) -> Result<Bytes, FetchError> {
-        within(endpoint.timeout, fetch(endpoint)).await
+        let limit = endpoint.timeout;
+        let started = tokio::time::Instant::now();
+        let opened = async {
+            let prepared = self.prepared(&endpoint.url).await?;
+            let stream =
+                connect::open(&self.http, prepared.tls.as_ref(), &endpoint.url, limit).await?;
+            Ok((prepared, stream))
+        };
+        let late = FetchError::ConnectTimeout(limit);
+        let (prepared, stream) = within(started + limit, opened, late).await?;
+        let request = self.request(endpoint, prepared.headers)?;
+        let exchange = exchange(stream, request, endpoint.max_body_bytes);
+        let answer = within(started + limit, exchange, FetchError::Timeout(limit)).await;
+        answer.map_err(|error| match &prepared.tls {
+            Some(tls) => tls.explained(error),
+            None => error,
+        })
+    }
+
+    /// Reads the files; not in the way of others.
+    async fn prepared(&self, url: &Uri) -> Result<Prepared, FetchError> {
+        let is_tls = is_tls(url);
+        if !is_tls && !self.http.names_files() {
+            return Ok(Prepared { headers: files::headers(&self.http)?, tls: None });
+        }
+        let (http, cache) = (self.http.clone(), Arc::clone(&self.tls));
+        let read = move || {
+            let headers = files::headers(&http)?;
+            let tls = is_tls.then(|| cache.connector(&http.tls)).transpose()?;
+            Ok(Prepared { headers, tls })
+        };
+        tokio::task::spawn_blocking(read).await.map_err(FetchError::Lost)?
+    }
+
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        headers: HeaderMap,
+    ) -> Result<Request<Empty<Bytes>>, FetchError> {
+        let url = &endpoint.url;
+        // A proxy is told the whole address, unless it gave us a connection (RFC 9112, 3.2.2).
+        let target = if self.http.proxy.is_some() && !is_tls(url) {
+            url.clone()
+        } else {
+            Uri::from(url.path_and_query().cloned().ok_or(FetchError::Request)?)
+        };
+        let host = url.authority().map_or("", |authority| authority.as_str());
+        let mut request =
+            Request::get(target).body(Empty::new()).map_err(|_unusable| FetchError::Request)?;
+        let own = request.headers_mut();
+        *own = headers;
+        let host = HeaderValue::from_str(host).map_err(|_unusable| FetchError::Request)?;
+        own.insert(HOST, host);
+        own.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        own.insert(ACCEPT, HeaderValue::from_static(endpoint.accept));
+        own.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        own.insert(CONNECTION, HeaderValue::from_static("close"));
+        Ok(request)
     }
 }
 
 async fn within<T>(
-    limit: Duration,
+    deadline: tokio::time::Instant,
     work: impl Future<Output = Result<T, FetchError>>,
+    late: FetchError,
 ) -> Result<T, FetchError> {
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(FetchError::Timeout(limit)))
+    tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(late))
 }
 
-async fn connect(url: &Uri) -> Result<TcpStream, FetchError> {
-    let host = url.host().unwrap_or_default();
-    let port = url.port_u16().unwrap_or(80);
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    TcpStream::connect((bare, port))
-        .await
-        .map_err(|source| FetchError::Connect { address: format!("{host}:{port}"), source })
-}
-
-async fn fetch(endpoint: &Endpoint) -> Result<Bytes, FetchError> {
-    let Endpoint { url, max_body_bytes, .. } = endpoint;
-    let stream = connect(url).await?;
+async fn exchange(
+    stream: Box<dyn connect::Stream>,
+    request: Request<Empty<Bytes>>,
+    max: usize,
+) -> Result<Bytes, FetchError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(FetchError::Broken)?;
-    let request = request(endpoint)?;
+        .map_err(FetchError::of_exchange)?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(FetchError::Broken)?;
+        let response = sender.send_request(request).await.map_err(FetchError::of_exchange)?;
         if response.status() != StatusCode::OK {
-            return Err(FetchError::Status(response.status()));
+            return Err(FetchError::of_answer(response.status(), response.headers()));
         }
-        let body = Limited::new(response.into_body(), *max_body_bytes).collect().await;
-        body.map(http_body_util::Collected::to_bytes)
-            .map_err(|error| FetchError::of_body(error, *max_body_bytes))
+        body::read(response, max).await
     };
     // The connection is driven here, not by a task of its own: it ends with the answer.
     tokio::pin!(answer);
@@ -70,19 +137,7 @@ async fn fetch(endpoint: &Endpoint) -> Result<Bytes, FetchError> {
         ended = connection => match ended {
             // The service may close once it has sent everything; what came is still to be read.
             Ok(()) => answer.await,
-            Err(error) => Err(FetchError::Broken(error)),
+            Err(error) => Err(FetchError::of_exchange(error)),
         },
     }
-}
-
-fn request(endpoint: &Endpoint) -> Result<Request<Empty<Bytes>>, FetchError> {
-    let url = &endpoint.url;
-    let host = url.authority().map_or("", |authority| authority.as_str());
-    Request::get(url.path_and_query().map_or("/", |path| path.as_str()))
-        .header(HOST, host)
-        .header(USER_AGENT, AGENT)
-        .header(ACCEPT, endpoint.accept)
-        .header(CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|_unusable| FetchError::Request(url.clone()))
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::tokio_runtime;
 use crate::app::{App, Stations, bind};
 use crate::config::endpoint::EXPVAR;
+use crate::config::http::Http;
 use crate::config::{Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, Trace, TraceSource};
 use crate::frame::packets::TraceLines;
 use crate::model::service::{Identity, Label, ServiceName};
@@ -106,6 +107,7 @@ fn service(recorded: &Recorded) -> Result<Service, &'static str> {
             endpoint: EXPVAR.at(Uri::from_static("http://recording/debug/vars")),
             by_size: false,
         }),
+        http: Http::default(),
         runqueue_per_p: false,
         leak_detector: Arc::default(),
     })

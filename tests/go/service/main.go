@@ -76,6 +76,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "service:", err)
 		os.Exit(1)
 	}
+	guarded()
 	say([]byte("listening " + listener.Addr().String() + "\n"))
 	go func() { log.Fatal(http.Serve(listener, nil)) }()
 	behave(out, listener.Addr().String())
