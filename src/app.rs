@@ -24,6 +24,7 @@ use crate::runtime::trigger::Trigger;
 use crate::serve::page::Page;
 use crate::serve::routes::Routes;
 use crate::state::store::OpenError;
+use crate::survey::Survey;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::SourceTelemetry;
@@ -89,6 +90,8 @@ pub struct App {
     supervisor: Supervisor,
     routes: Arc<Routes>,
     triggers: Vec<Arc<Trigger>>,
+    survey: Arc<Survey>,
+    clients: Vec<Arc<Client>>,
     config: Config,
 }
 
@@ -108,15 +111,21 @@ impl App {
         };
         let on_scrape =
             config.services.iter().zip(&triggers).filter(|(service, _)| reads_on_scrape(service));
+        let clients = config.services.iter();
+        let clients = clients.map(|service| Arc::new(Client::new(service.http.clone())));
+        let clients: Vec<_> = clients.collect();
+        let reached = config.services.iter().cloned().zip(clients.iter().cloned());
+        let survey = Arc::new(Survey::new(reached, &stations.pipelines, &stations.metrics));
         let routes = Arc::new(Routes {
             pipelines: stations.pipelines.clone(),
             keeper: stations.keeper.clone(),
             triggers: on_scrape.map(|(_, trigger)| Arc::clone(trigger)).collect(),
             health,
             metrics: Arc::clone(&stations.metrics),
+            survey: Arc::clone(&survey),
             page: Page::new(&config),
         });
-        Self { stations, supervisor, routes, triggers, config }
+        Self { stations, supervisor, routes, triggers, survey, clients, config }
     }
 
     /// The pipelines, for who feeds them in another way.
@@ -213,8 +222,9 @@ impl App {
 
     /// Begins to read the expvar endpoints.
     pub fn start_endpoints(&self) {
-        let services = self.config.services.iter().zip(&self.stations.services).zip(&self.triggers);
-        for ((service, pipeline), trigger) in services {
+        let services = self.config.services.iter().zip(&self.stations.services);
+        let services = services.zip(&self.triggers).zip(&self.clients);
+        for (((service, pipeline), trigger), client) in services {
             let Some(expvar) = &service.expvar else { continue };
             let name = service.identity.service.as_str();
             let telemetry =
@@ -223,7 +233,7 @@ impl App {
             let stop = self.supervisor.stop().clone();
             let scraper = Scraper {
                 endpoint: expvar.endpoint.clone(),
-                client: Arc::new(Client::new(service.http.clone())),
+                client: Arc::clone(client),
                 sink: Arc::new(ExpvarSink(Arc::clone(pipeline))),
                 trigger: Arc::clone(trigger),
                 telemetry,
@@ -244,6 +254,10 @@ impl App {
             self.supervisor.stop().clone(),
         );
         self.supervisor.spawn("server", server);
+        for surveyed in self.survey.services() {
+            let run = Arc::clone(surveyed).run(self.supervisor.stop().clone());
+            self.supervisor.spawn("survey", run);
+        }
         if let Some(keeper) = &self.stations.keeper {
             let run = Arc::clone(keeper).run(self.supervisor.stop().clone());
             self.supervisor.spawn("keeper", run);

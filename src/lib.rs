@@ -46,6 +46,8 @@ pub mod pipeline;
 
 pub mod keeper;
 
+pub mod survey;
+
 pub mod serve;
 
 pub mod runtime;

@@ -18,6 +18,7 @@ use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
 use crate::model::position::Position;
+use crate::model::release::ReleaseRange;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
 use crate::model::wrapping::Wrapping;
@@ -158,6 +159,25 @@ impl Pipeline {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.lock().stats.records.total()
+    }
+
+    /// Records of a kind read so far.
+    #[must_use]
+    pub fn records_of(&self, kind: RecordKind) -> u64 {
+        self.lock().stats.records.get(kind)
+    }
+
+    /// Starts of the service seen so far.
+    #[must_use]
+    pub fn process_starts(&self) -> u64 {
+        self.lock().state.starts()
+    }
+
+    /// The Go releases that can have printed the trace, as far as is known.
+    #[must_use]
+    pub fn releases(&self) -> Option<ReleaseRange> {
+        let inner = self.lock();
+        inner.reader.releases().or_else(|| inner.stdout.1.releases())
     }
 
     /// Lines read so far.

@@ -46,6 +46,7 @@ mod signals;
 mod sources;
 mod stall;
 mod state;
+mod survey;
 mod survival;
 mod tail;
 mod tail_model;

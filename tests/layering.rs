@@ -16,8 +16,12 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("state", &["model"]),
     ("pipeline.rs", PIPELINE),
     ("pipeline", PIPELINE),
+    ("survey.rs", &["pipeline", "ingest", "parse", "model", "config", "telemetry"]),
     ("keeper.rs", &["pipeline", "state", "config", "telemetry"]),
-    ("serve", &["model", "export", "pipeline", "keeper", "config", "runtime", "telemetry"]),
+    (
+        "serve",
+        &["model", "export", "pipeline", "keeper", "survey", "config", "runtime", "telemetry"],
+    ),
     ("runtime", &["telemetry"]),
     ("telemetry", &["model"]),
 ];

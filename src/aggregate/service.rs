@@ -126,7 +126,8 @@ impl ServiceState {
     }
 
     /// Process starts seen; both sources see the same.
-    fn starts(&self) -> u64 {
+    #[must_use]
+    pub fn starts(&self) -> u64 {
         self.kept.starts_by_trace.max(self.kept.starts_by_expvar)
     }
 

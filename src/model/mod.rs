@@ -1,6 +1,7 @@
 //! The plain types that cross a border between stations; they know nothing else.
 
 pub mod bytes;
+pub mod capability;
 pub mod crash;
 pub mod goroutines;
 pub mod leak;

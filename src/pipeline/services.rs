@@ -65,6 +65,15 @@ impl Pipelines {
         self.services.iter().chain(files.values()).cloned().collect()
     }
 
+    /// Those of one service.
+    #[must_use]
+    pub fn of(&self, service: &ServiceName) -> Vec<Arc<Pipeline>> {
+        let files = self.files();
+        let files = files.iter().filter(|((of, _), _)| of == service).map(|(_, file)| file);
+        let own = self.services.iter().filter(|own| own.name() == service.as_str());
+        own.chain(files).cloned().collect()
+    }
+
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,6 +2,7 @@
 
 pub mod page;
 pub mod routes;
+mod services;
 
 use std::io;
 use std::sync::Arc;

@@ -59,6 +59,7 @@ code, td { font-family: ui-monospace, monospace; font-size: .9em; }
 <p>Metrics of the Go runtime's scheduler, garbage collector and memory, read from outside the services below.</p>
 <ul>
 <li><a href="/metrics">/metrics</a> for Prometheus</li>
+<li><a href="/api/v1/services">/api/v1/services</a>: what each service offers, and what to add to have more of it</li>
 <li><a href="/-/ready">/-/ready</a> and <a href="/-/healthy">/-/healthy</a> for probes</li>
 </ul>
 <h2>Services</h2>

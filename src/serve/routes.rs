@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/` | a plain page with links |
 //! | `/metrics` | every series |
+//! | `/api/v1/services` | each service and what it offers, as JSON |
 //! | `/-/healthy` | 200 while every part of the exporter works, else 503 |
 //! | `/-/ready` | 200 once every source was read to its end or has failed, else 503 |
 
@@ -15,11 +16,13 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::page::Page;
+use super::services;
 use crate::export::text;
 use crate::keeper::Keeper;
 use crate::pipeline::services::Pipelines;
 use crate::runtime::health::Health;
 use crate::runtime::trigger::Trigger;
+use crate::survey::Survey;
 use crate::telemetry::metrics::Metrics;
 
 /// What the server has at hand.
@@ -35,6 +38,8 @@ pub struct Routes {
     pub health: Arc<Health>,
     /// For counting requests.
     pub metrics: Arc<Metrics>,
+    /// What each service offers.
+    pub survey: Arc<Survey>,
     /// The landing page.
     pub page: Page,
 }
@@ -47,8 +52,9 @@ impl Routes {
     /// Answers a request; its body is not read.
     pub async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        let known =
-            ["/", "/metrics", "/-/healthy", "/-/ready"].into_iter().find(|known| *known == path);
+        let known = ["/", "/metrics", "/api/v1/services", "/-/healthy", "/-/ready"]
+            .into_iter()
+            .find(|known| *known == path);
         let readable = matches!(*request.method(), Method::GET | Method::HEAD);
         let (status, kind, body) = match known {
             None => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found; try /metrics\n")),
@@ -73,6 +79,7 @@ impl Routes {
     async fn get(&self, path: &str) -> Answer {
         match path {
             "/metrics" => self.exposition().await,
+            "/api/v1/services" => self.services(),
             "/-/healthy" => state(
                 self.health.is_healthy(),
                 "healthy",
@@ -82,6 +89,13 @@ impl Routes {
                 state(self.health.is_ready(), "ready", "not ready: sources are still being read")
             }
             _ => (StatusCode::OK, "text/html; charset=utf-8", self.page.html().into()),
+        }
+    }
+
+    fn services(&self) -> Answer {
+        match services::json(&self.survey, &self.pipelines) {
+            Ok(json) => (StatusCode::OK, "application/json", json.into()),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n").into()),
         }
     }
 

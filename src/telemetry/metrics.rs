@@ -61,6 +61,7 @@ pub struct Metrics {
     pub state_save_errors: IntCounterVec,
     pub state_last_save: Gauge,
     pub state_load_errors: IntCounterVec,
+    pub capability: IntGaugeVec,
     pub http_requests: IntCounterVec,
     pub http_connections: IntGauge,
     pub http_refused: IntCounter,
@@ -242,6 +243,11 @@ impl Metrics {
                 "state_load_errors_total",
                 "Saved states that were not used when the exporter started, by reason; the counters of that service began at 0.",
                 &["reason"],
+            )?,
+            capability: gauges(
+                "capability",
+                "Whether a service offers this source of data: 1 if it does, read or not, 0 if it does not, absent while it is not known. /api/v1/services has what to add.",
+                &["service", "capability"],
             )?,
             http_requests: counters(
                 "http_requests_total",
