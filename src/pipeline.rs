@@ -21,11 +21,13 @@ use crate::model::position::Position;
 use crate::model::release::ReleaseRange;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
+use crate::model::variable::rule::Rules;
 use crate::model::wrapping::Wrapping;
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::TraceTelemetry;
+use crate::telemetry::variables::VariableTelemetry;
 use saved::Exportable;
 pub use sink::Sink;
 
@@ -44,6 +46,9 @@ const CRASH_QUIET: Duration = Duration::from_secs(5);
 pub struct Pipeline {
     inner: Mutex<Inner>,
     telemetry: TraceTelemetry,
+    variables: VariableTelemetry,
+    /// How the service's own variables become series, if it has any.
+    rules: Option<Arc<Rules>>,
     started: Instant,
     /// What our clock showed when we started; it goes on where a saved state left it.
     epoch: OnceLock<Duration>,
@@ -83,15 +88,6 @@ impl Pipeline {
     /// For one service of the config. `trace_lines` matters where the service's stderr is passed on.
     #[must_use]
     pub fn new(service: &Service, metrics: Arc<Metrics>, trace_lines: TraceLines) -> Arc<Self> {
-        let options = Options {
-            trace: service.trace.as_ref().is_some_and(|trace| {
-                // Each file of a pattern has a pipeline of its own.
-                !trace.source.is_pattern() || service.identity.log.is_some()
-            }),
-            expvar: service.expvar.is_some(),
-            per_p: service.runqueue_per_p,
-            by_size: service.expvar.as_ref().is_some_and(|expvar| expvar.by_size),
-        };
         let recorded = matches!(service.trace, Some(Trace { source: TraceSource::Recording, .. }));
         let watching_since_ns = if recorded { 0 } else { now_ns() };
         let max_line = service.trace.as_ref().map_or(LINE_MAX_BYTES, |trace| trace.max_line_bytes);
@@ -108,7 +104,7 @@ impl Pipeline {
             stdout: (Lines::new(max_line), Reader::of_stream()),
             state: ServiceState::new(
                 service.identity.clone(),
-                options,
+                options(service),
                 Arc::clone(&service.leak_detector),
                 watching_since_ns,
             ),
@@ -133,6 +129,8 @@ impl Pipeline {
             matches!(service.trace, Some(Trace { source: TraceSource::File { .. }, .. }));
         Arc::new(Self {
             inner: Mutex::new(inner),
+            variables: VariableTelemetry::new(Arc::clone(&metrics), name),
+            rules: service.expvar.as_ref().map(|expvar| Arc::clone(&expvar.variables)),
             telemetry: TraceTelemetry::new(metrics, name, stream, max_line),
             started: Instant::now(),
             epoch: OnceLock::new(),
@@ -235,6 +233,18 @@ impl Pipeline {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn options(service: &Service) -> Options {
+    Options {
+        trace: service.trace.as_ref().is_some_and(|trace| {
+            // Each file of a pattern has a pipeline of its own.
+            !trace.source.is_pattern() || service.identity.log.is_some()
+        }),
+        expvar: service.expvar.is_some(),
+        per_p: service.runqueue_per_p,
+        by_size: service.expvar.as_ref().is_some_and(|expvar| expvar.by_size),
     }
 }
 

@@ -105,7 +105,7 @@ fn known_keys() -> Vec<String> {
     }
     let mut keys = Vec::new();
     for part in code.split("fields").skip(1) {
-        let call = ["text(", "parsed(", "flag(", "list(", "map(", "get("];
+        let call = ["text(", "parsed(", "flag(", "list(", "map(", "get(", "number("];
         let rest = part.trim_start().strip_prefix('.');
         let rest = rest.and_then(|rest| call.iter().find_map(|name| rest.strip_prefix(name)));
         let key = rest

@@ -52,3 +52,4 @@ mod tail;
 mod tail_model;
 mod torn;
 mod torn_recorded;
+mod variables;

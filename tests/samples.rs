@@ -16,7 +16,6 @@ use godebug_exporter::frame::lines::Lines;
 use godebug_exporter::frame::packets::{Grammar, Packets, TraceLines};
 use godebug_exporter::model::record::Record;
 use godebug_exporter::model::service::{Identity, ServiceName};
-use godebug_exporter::model::snapshot::Number;
 use godebug_exporter::model::stats::{RecordKind, TraceStats};
 use godebug_exporter::parse::line::{Line, Verdict, is_beginning, read};
 use godebug_exporter::parse::reader::Reader;
@@ -189,13 +188,6 @@ fn sums_on_the_page_equal_those_of_the_trace() {
     }
 }
 
-fn unsigned(number: Number) -> u64 {
-    match number {
-        Number::Unsigned(n) => n,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// Bytes that are near enough to a trace to reach every branch.
 fn nearly_a_trace() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop_oneof![
@@ -275,7 +267,7 @@ proptest! {
     fn valid_json_is_read_as_serde_reads_it(numbers in prop::collection::btree_map("[a-zA-Z\"\\\\\n\u{e9}]{0,6}", any::<u64>(), 0..6)) {
         let body = serde_json::to_string(&numbers).unwrap();
         let vars = expvar::read(body.as_bytes()).unwrap();
-        let ours: BTreeMap<String, u64> = vars.own.into_iter().map(|mut variable| (variable.path.remove(0), unsigned(variable.value))).collect();
+        let ours: BTreeMap<String, u64> = vars.own.into_iter().map(|(name, value)| (name, value.as_u64().unwrap())).collect();
         let theirs: BTreeMap<String, u64> = numbers.into_iter().filter(|(name, _)| name != "cmdline").collect();
         prop_assert_eq!(ours, theirs);
     }

@@ -2,14 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::exporter::Exporter;
 use crate::support::metrics::Page;
 use crate::support::service::Remote;
 use crate::support::trace::{RECORDED, append};
-use crate::support::{go, http};
+use crate::support::{go, http, prometheus};
 
 fn idle() -> Exporter {
     Exporter::run(&["--service", "s", "--stdin"])
@@ -165,29 +164,10 @@ fn promtool_finds_nothing_wrong_with_the_page() {
     let url = format!("http://{}/debug/vars", service.address());
     service.control("gc?n=3");
     exec.page_where("all of it", |page| page.has("go_goroutines"));
-    promtool(&http::body(exec.address(), "/metrics"));
+    prometheus::check_page(&http::body(exec.address(), "/metrics"));
 
     let exporter = Exporter::configured(&format!(
         "services: [{{name: s, expvar: {{url: '{url}', interval: scrape, by_size: true}}}}]\n"
     ));
-    promtool(&http::body(exporter.address(), "/metrics"));
-}
-
-fn promtool(page: &str) {
-    let mut child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is missing: run tests/toolchains.sh prometheus");
-    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    // The service's own variables have the names that it gave them.
-    let of_us = |line: &&str| !line.starts_with("expvar_");
-    let findings: Vec<&str> = said.lines().filter(of_us).collect();
-    assert!(findings.is_empty(), "{findings:#?}");
-    // 3 is the code for findings of its lint.
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
+    prometheus::check_page(&http::body(exporter.address(), "/metrics"));
 }

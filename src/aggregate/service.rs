@@ -14,8 +14,9 @@ use super::leak::{Detector, Verdict};
 use super::memstats::MemState;
 use super::sched::SchedState;
 use super::tally::Tally;
-use super::variables::VariableState;
+use super::variables::{Observed, VariableState};
 use crate::model::crash::Crash;
+use crate::model::json::Json;
 use crate::model::leak::Params;
 use crate::model::memstats::MemStats;
 use crate::model::record::Record;
@@ -23,7 +24,7 @@ use crate::model::release::ReleaseRange;
 use crate::model::service::Identity;
 use crate::model::snapshot::{MetricId, Number, Quantiles, Series, ServiceSnapshot, Text, Value};
 use crate::model::stats::RecordKind;
-use crate::model::variable::Variable;
+use crate::model::variable::rule::Rules;
 
 /// Which sources a service has, and which costly series are wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,8 +60,6 @@ pub struct Kept {
     /// The process that traced last has crashed.
     crashed: bool,
     memstats: MemState,
-    /// Says nothing of a later moment.
-    #[serde(skip)]
     variables: VariableState,
     starts_by_trace: u64,
     starts_by_expvar: u64,
@@ -176,17 +175,24 @@ impl ServiceState {
         }
     }
 
-    /// Takes a read of memstats.
-    pub fn observe_memstats(&mut self, stats: MemStats, now: Duration) {
+    /// Takes a read of expvar: memstats, unless somebody took them out of the page, and the service's
+    /// own variables.
+    pub fn observe_expvar(
+        &mut self,
+        memstats: Option<MemStats>,
+        own: &[(String, Json)],
+        rules: &Rules,
+        now: Duration,
+    ) -> Observed {
         let starts = self.starts();
-        let restarted = self.kept.memstats.observe(stats);
-        self.kept.starts_by_expvar += u64::from(restarted);
+        let restarted = memstats.map(|stats| self.kept.memstats.observe(stats));
+        if restarted.is_none() {
+            self.kept.memstats.failed();
+        }
+        let observed = self.kept.variables.observe(own, rules, restarted);
+        self.kept.starts_by_expvar += u64::from(restarted == Some(true) || observed.restarted);
         self.watch_for_leaks(starts, false, now);
-    }
-
-    /// Takes the service's own variables; gives how many of them are not exported.
-    pub fn observe_variables(&mut self, variables: Vec<Variable>) -> u64 {
-        self.kept.variables.observe(variables)
+        observed
     }
 
     /// A read of expvar failed: what it said last is no longer exported.

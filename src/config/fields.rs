@@ -163,6 +163,25 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number.
+    pub fn number(&mut self, key: &'static str) -> Option<f64> {
+        let node = self.get(key)?;
+        match node.value {
+            #[expect(clippy::cast_precision_loss, reason = "asked for as a float")]
+            Value::Integer(n) => Some(n as f64),
+            Value::Decimal(x) if x.is_finite() => Some(x),
+            ref other => {
+                self.problem(node.line, key, format!("must be a number, is {}", other.kind()));
+                None
+            }
+        }
+    }
+
+    /// A map in one of its lists.
+    pub fn item(&self, key: &'static str, place: usize, item: &'a Node) -> Option<Self> {
+        Self::of(item, &format!("{}[{place}]", self.path_of(key)), self.problems)
+    }
+
     /// A map below this one.
     pub fn map(&mut self, key: &'static str) -> Option<Fields<'a>> {
         let node = self.get(key)?;
@@ -200,7 +219,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The key that differs by at most two letters.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let scored = known.iter().map(|candidate| (distance(key, candidate), *candidate));
     scored
         .filter(|(d, candidate)| *d <= 2 && *d < candidate.len())

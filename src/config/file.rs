@@ -16,7 +16,7 @@ use super::node::{self, Node, Value};
 use super::units::{duration, size};
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Problem, STATE_INTERVAL, Service, StartAt, State,
-    Trace, TraceSource, Watch, endpoint,
+    Trace, TraceSource, Watch, endpoint, rules,
 };
 use crate::model::leak::Params;
 use crate::model::service::{Identity, Label, ServiceName};
@@ -172,7 +172,7 @@ fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
     }
     let labels = fields.map("labels").map(labels).unwrap_or_default();
     let trace = fields.map("trace").and_then(trace);
-    let expvar = fields.map("expvar").and_then(expvar);
+    let expvar = fields.map("expvar").and_then(|fields| expvar(fields, &labels));
     let http = http_of(&mut fields, expvar.iter().map(|expvar| &expvar.endpoint));
     let runqueue_per_p = fields.flag("runqueue_per_p");
     let own_leaks = fields.map("leak_detector").map(|keys| Arc::new(leak_detector(keys, leaks)));
@@ -320,11 +320,12 @@ fn command(fields: &mut Fields<'_>) -> Option<Vec<String>> {
     }
 }
 
-fn expvar(mut fields: Fields<'_>) -> Option<Expvar> {
+fn expvar(mut fields: Fields<'_>, labels: &[Label]) -> Option<Expvar> {
     let endpoint = endpoint::EXPVAR.read(&mut fields);
     let by_size = fields.flag("by_size");
+    let variables = Arc::new(rules::read(&mut fields, labels));
     fields.finish();
-    Some(Expvar { endpoint: endpoint?, by_size })
+    Some(Expvar { endpoint: endpoint?, by_size, variables })
 }
 
 #[cfg(test)]

@@ -142,5 +142,5 @@ impl Reach {
 
 fn expvar(url: &str) -> Result<Expvar, String> {
     let url = EXPVAR.url(url).map_err(|what| format!("--expvar: {what}"))?;
-    Ok(Expvar { endpoint: EXPVAR.at(url), by_size: false })
+    Ok(Expvar { endpoint: EXPVAR.at(url), by_size: false, variables: Arc::default() })
 }

@@ -4,6 +4,8 @@
 //! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `flags` makes the same settings from the command line.
 
 pub mod endpoint;
+mod export;
+mod expvarmon;
 pub mod fields;
 pub mod file;
 pub mod flags;
@@ -11,6 +13,7 @@ pub mod godebug;
 pub mod http;
 pub mod leak_detector;
 pub mod node;
+mod rules;
 pub mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +26,7 @@ use tracing::level_filters::LevelFilter;
 use crate::model::leak::Params;
 use crate::model::log::LogFormat;
 use crate::model::service::Identity;
+use crate::model::variable::rule::Rules;
 use crate::model::wrapping::Wrapping;
 use endpoint::Endpoint;
 use http::Http;
@@ -184,6 +188,8 @@ pub struct Expvar {
     pub endpoint: Endpoint,
     /// Also export the allocator's size classes.
     pub by_size: bool,
+    /// How the service's own variables become series.
+    pub variables: Arc<Rules>,
 }
 
 /// Something in a config that is not right.

@@ -1,3 +1,4 @@
 //! Station 5: a snapshot → bytes. Pure.
 
 pub mod text;
+pub mod variables;

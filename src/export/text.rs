@@ -1,13 +1,11 @@
 //! The Prometheus text format 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
-use std::collections::BTreeMap;
-
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 
 use crate::model::metric::{Desc, Kind};
 use crate::model::service::Identity;
-use crate::model::snapshot::{Number, Series, ServiceSnapshot, Value, VariableSeries};
+use crate::model::snapshot::{Number, Series, ServiceSnapshot, Value};
 
 /// What to send as Content-Type.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,23 +32,6 @@ pub fn services(page: &mut Vec<u8>, catalog: &[Desc], services: &[ServiceSnapsho
     }
 }
 
-/// Writes the services' own variables; their type is not known.
-pub fn variables(page: &mut Vec<u8>, services: &[ServiceSnapshot]) {
-    let mut families: BTreeMap<&str, Vec<(&ServiceSnapshot, &VariableSeries)>> = BTreeMap::new();
-    for service in services {
-        for variable in &*service.variables {
-            families.entry(&variable.name).or_default().push((service, variable));
-        }
-    }
-    for (name, members) in families {
-        let path = members.first().map_or("", |(_, variable)| &variable.path);
-        head(page, name, &format!("Variable {path} of /debug/vars."), "untyped");
-        for (service, variable) in members {
-            line(page, name, "", &identity(&service.identity), variable.value);
-        }
-    }
-}
-
 /// Writes the exporter's own families.
 pub fn own(page: &mut Vec<u8>, families: &[MetricFamily]) {
     for family in families {
@@ -73,7 +54,7 @@ pub fn own(page: &mut Vec<u8>, families: &[MetricFamily]) {
                 Kind::Histogram => {
                     own_histogram(page, family.name(), &labels, metric.get_histogram())
                 }
-                Kind::Gauge | Kind::Summary => {
+                Kind::Gauge | Kind::Summary | Kind::Untyped => {
                     line(page, family.name(), "", &labels, metric.get_gauge().get_value().into())
                 }
             }
@@ -99,7 +80,7 @@ fn own_histogram(
     line(page, name, "_count", labels, histogram.get_sample_count().into());
 }
 
-fn identity(identity: &Identity) -> Vec<u8> {
+pub(super) fn identity(identity: &Identity) -> Vec<u8> {
     let mut out = Vec::new();
     label(&mut out, "service", identity.service.as_str());
     if let Some(log) = &identity.log {
@@ -111,7 +92,7 @@ fn identity(identity: &Identity) -> Vec<u8> {
     out
 }
 
-fn head(page: &mut Vec<u8>, name: &str, help: &str, kind: &str) {
+pub(super) fn head(page: &mut Vec<u8>, name: &str, help: &str, kind: &str) {
     page.extend_from_slice(b"# HELP ");
     page.extend_from_slice(name.as_bytes());
     page.push(b' ');
@@ -156,7 +137,7 @@ fn series(page: &mut Vec<u8>, desc: &Desc, identity: &[u8], series: &Series) {
     }
 }
 
-fn bucket_line(page: &mut Vec<u8>, name: &str, labels: &[u8], bound: f64, count: u64) {
+pub(super) fn bucket_line(page: &mut Vec<u8>, name: &str, labels: &[u8], bound: f64, count: u64) {
     limit_line(page, name, "_bucket", labels, ("le", bound), count.into());
 }
 
@@ -177,7 +158,7 @@ fn limit_line(
     line(page, name, suffix, &all, value);
 }
 
-fn line(page: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8], value: Number) {
+pub(super) fn line(page: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8], value: Number) {
     page.extend_from_slice(name.as_bytes());
     page.extend_from_slice(suffix.as_bytes());
     if !labels.is_empty() {
@@ -191,7 +172,7 @@ fn line(page: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8], value: Numb
 }
 
 /// Appends `name="value"`, after a comma if it is not the first.
-fn label(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn label(out: &mut Vec<u8>, name: &str, value: &str) {
     if !out.is_empty() {
         out.push(b',');
     }
@@ -272,15 +253,9 @@ mod tests {
         let distribution =
             Distribution { bounds: &[0.5, 1.0], counts: [1, 2, 3].into(), sum: 7.25 };
         let quantiles = Quantiles { values: vec![(0.0, 1e-9), (1.0, 2.0)], sum: 2.0, count: 2 };
-        let variables = [VariableSeries {
-            name: "expvar_a".into(),
-            path: "a\n".into(),
-            value: Number::Signed(-1),
-        }]
-        .into();
         ServiceSnapshot {
             identity,
-            variables,
+            variables: Arc::default(),
             series: vec![
                 series(
                     0,
@@ -305,12 +280,6 @@ mod tests {
             a_total{service=\"s2\"";
         assert!(text.starts_with(expected_head), "{text}");
         assert_eq!(text.matches("# TYPE").count(), 3);
-        let mut page = Vec::new();
-        variables(&mut page, &[service("s1"), service("s2")]);
-        let text_of_variables = String::from_utf8(page).unwrap();
-        let expected = "# HELP expvar_a Variable a\\n of /debug/vars.\n# TYPE expvar_a untyped\nexpvar_a{service=\"s1\"";
-        assert!(text_of_variables.starts_with(expected), "{text_of_variables}");
-        assert_eq!(text_of_variables.lines().count(), 4);
         for part in [
             "le=\"0.5\"} 1\n",
             "le=\"1.0\"} 3\n",

@@ -11,6 +11,8 @@ pub enum Kind {
     Histogram,
     /// Quantiles made by the service's own runtime.
     Summary,
+    /// A number of which nobody knows how it behaves.
+    Untyped,
 }
 
 impl Kind {
@@ -22,6 +24,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Histogram => "histogram",
             Self::Summary => "summary",
+            Self::Untyped => "untyped",
         }
     }
 }

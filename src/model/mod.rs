@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod capability;
 pub mod crash;
 pub mod goroutines;
+pub mod json;
 pub mod leak;
 pub mod log;
 pub mod memstats;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::service::Identity;
+use super::variable::VariableSeries;
 
 /// Place of a metric in a catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +18,19 @@ pub enum Number {
     Signed(i64),
     /// Anything else.
     Float(f64),
+}
+
+impl Number {
+    /// The nearest float.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "asked for as a float")]
+    pub const fn as_f64(self) -> f64 {
+        match self {
+            Self::Unsigned(n) => n as f64,
+            Self::Signed(n) => n as f64,
+            Self::Float(x) => x,
+        }
+    }
 }
 
 impl From<f64> for Number {
@@ -104,15 +118,4 @@ pub struct ServiceSnapshot {
     pub series: Vec<Series>,
     /// The service's own variables, ordered by name.
     pub variables: Arc<[VariableSeries]>,
-}
-
-/// A series made of one of the service's own variables.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VariableSeries {
-    /// Full Prometheus name.
-    pub name: Box<str>,
-    /// The variable as the service calls it.
-    pub path: Box<str>,
-    /// Its value.
-    pub value: Number,
 }

@@ -2,10 +2,9 @@
 
 use thiserror::Error;
 
-use super::json::{Cursor, Json};
+use super::json::Cursor;
+use crate::model::json::Json;
 use crate::model::memstats::{MemStats, SizeClass};
-use crate::model::snapshot::Number;
-use crate::model::variable::Variable;
 
 /// Why a body is not one of expvar's.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -23,9 +22,8 @@ pub enum ExpvarError {
 pub struct Vars {
     /// The runtime's memory statistics.
     pub memstats: Option<MemStats>,
-    /// Every number among the service's own variables, in the order of the page. Strings and
-    /// arrays are none.
-    pub own: Vec<Variable>,
+    /// The service's own variables, in the order of the page.
+    pub own: Vec<(String, Json)>,
     /// Variables that could not be read; `"x": ,` for one.
     pub unreadable: u64,
 }
@@ -59,7 +57,7 @@ fn entry(cursor: &mut Cursor<'_>, vars: &mut Vars) {
             vars.memstats = Some(memstats(&fields))
         }
         Some((key, _)) if key == "cmdline" => {}
-        Some((key, value)) => numbers(&mut vec![key], value, &mut vars.own),
+        Some(variable) => vars.own.push(variable),
         None => {
             vars.unreadable += 1;
             to_next_line(cursor);
@@ -78,24 +76,6 @@ fn key_and_value(cursor: &mut Cursor<'_>) -> Option<(String, Json)> {
     let value = cursor.value()?;
     cursor.skip_blanks();
     matches!(cursor.rest().first(), Some(b',' | b'}')).then_some((key, value))
-}
-
-/// Gathers the numbers in a value, which is a tree where the variable is a map.
-fn numbers(path: &mut Vec<String>, value: Json, found: &mut Vec<Variable>) {
-    match value {
-        Json::Number(value) => found.push(Variable { path: path.clone(), value }),
-        Json::Bool(yes) => {
-            found.push(Variable { path: path.clone(), value: Number::Unsigned(yes.into()) })
-        }
-        Json::Object(entries) => {
-            for (key, value) in entries {
-                path.push(key);
-                numbers(path, value, found);
-                path.pop();
-            }
-        }
-        Json::Null | Json::Text(_) | Json::Array(_) => {}
-    }
 }
 
 /// expvar begins every variable on a line of its own, and ends the page with `}` on one.
@@ -181,10 +161,10 @@ mod tests {
     #[test]
     fn invalid_values_do_not_hide_the_others() {
         let vars = read(BODY.as_bytes()).unwrap();
-        let paths: Vec<String> = vars.own.iter().map(|variable| variable.path.join("/")).collect();
-        assert_eq!(paths, ["f", "k\0", "z/a"]);
+        let names: Vec<&str> = vars.own.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["f", "k\0", "z"]);
         assert_eq!(vars.unreadable, 2);
-        assert_eq!(vars.own[1].value, Number::Unsigned(7));
+        assert_eq!(vars.own[1].1.as_u64(), Some(7));
         let memstats = vars.memstats.unwrap();
         assert_eq!(memstats.next_gc, Some(u64::MAX));
         assert_eq!(memstats.last_gc_ns, Some(1_790_000_000_123_456_789));

@@ -4,50 +4,11 @@
 //! `json.Marshal` failed, and until Go 1.21 keys are quoted by `%q` (`\x00`, `\a`). Integers are
 //! kept exact.
 
+use crate::model::json::Json;
 use crate::model::snapshot::Number;
 
 /// Deepest nesting read; what is deeper is passed over.
 const DEPTH_MAX: usize = 64;
-
-/// A value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Json {
-    /// `null`.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number, or NaN or an infinity.
-    Number(Number),
-    /// A string.
-    Text(String),
-    /// An array.
-    Array(Vec<Json>),
-    /// An object, in the order written.
-    Object(Vec<(String, Json)>),
-}
-
-impl Json {
-    /// A non-negative integer.
-    #[must_use]
-    pub fn as_u64(&self) -> Option<u64> {
-        match self {
-            Self::Number(Number::Unsigned(n)) => Some(*n),
-            _ => None,
-        }
-    }
-
-    /// Any number.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "asked for as a float")]
-    pub fn as_f64(&self) -> Option<f64> {
-        match self {
-            Self::Number(Number::Unsigned(n)) => Some(*n as f64),
-            Self::Number(Number::Signed(n)) => Some(*n as f64),
-            Self::Number(Number::Float(x)) => Some(*x),
-            _ => None,
-        }
-    }
-}
 
 /// A place in the text; moves on as values are read.
 #[derive(Debug)]

@@ -14,14 +14,13 @@ impl Pipeline {
         let mut inner = self.lock();
         inner.taken += 1;
         let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
-        match vars.memstats {
-            Some(stats) => inner.state.observe_memstats(stats, now),
-            // Somebody took it out of the page.
-            None => inner.state.expvar_failed(),
-        }
-        let dropped = inner.state.observe_variables(vars.own);
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let observed = inner.state.observe_expvar(vars.memstats, &vars.own, rules, now);
         self.tell_leak(&mut inner);
-        self.telemetry.expvar(vars.unreadable, dropped);
+        drop(inner);
+        self.variables.unreadable(vars.unreadable);
+        self.variables.dropped(&observed.dropped);
+        self.variables.retyped(&observed.retyped);
         Ok(())
     }
 

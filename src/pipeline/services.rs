@@ -8,7 +8,7 @@ use prometheus::proto::MetricFamily;
 use super::Pipeline;
 use crate::aggregate::catalog::METRICS;
 use crate::config::Service;
-use crate::export::text;
+use crate::export::{text, variables};
 use crate::frame::packets::TraceLines;
 use crate::model::service::{Identity, ServiceName};
 use crate::model::snapshot::ServiceSnapshot;
@@ -91,7 +91,7 @@ impl Pipelines {
         let (services, own) = self.snapshot();
         let mut page = Vec::with_capacity(32 * 1024);
         text::services(&mut page, METRICS, &services);
-        text::variables(&mut page, &services);
+        variables::variables(&mut page, &services);
         text::own(&mut page, &own);
         page
     }

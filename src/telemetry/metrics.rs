@@ -57,6 +57,7 @@ pub struct Metrics {
     pub scrape_errors: IntCounterVec,
     pub unreadable_vars: IntCounterVec,
     pub dropped_vars: IntCounterVec,
+    pub retyped_vars: IntCounterVec,
     pub state_saves: IntCounter,
     pub state_save_errors: IntCounterVec,
     pub state_last_save: Gauge,
@@ -220,7 +221,12 @@ impl Metrics {
             )?,
             dropped_vars: counters(
                 "expvar_dropped_total",
-                "Variables of /debug/vars that were not exported, because there are too many or two have the same name.",
+                "Variables of /debug/vars that were not exported, by reason; each read counts them again.",
+                &["service", "reason"],
+            )?,
+            retyped_vars: counters(
+                "expvar_retyped_total",
+                "Variables of /debug/vars that were taken for counters and have fallen, and are gauges since.",
                 &["service"],
             )?,
             state_saves: registered(

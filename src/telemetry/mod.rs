@@ -6,3 +6,4 @@ pub mod reason;
 pub mod service;
 pub mod state;
 pub mod trace;
+pub mod variables;

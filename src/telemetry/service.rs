@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::metrics::Metrics;
 use super::reason::Reason;
+use crate::model::variable::DropReason;
 
 /// An endpoint that fails for less is not worth a line: a service that starts, or starts anew.
 const GRACE: Duration = Duration::from_secs(2);
@@ -132,7 +133,10 @@ impl SourceTelemetry {
         metrics.scrape_last_success.with_label_values(&[service, source]).set(0.0);
         if source == "expvar" {
             metrics.unreadable_vars.with_label_values(&[service]);
-            metrics.dropped_vars.with_label_values(&[service]);
+            metrics.retyped_vars.with_label_values(&[service]);
+            for reason in DropReason::ALL {
+                metrics.dropped_vars.with_label_values(&[service, reason.as_str()]);
+            }
         }
         Self::new(metrics, service, source)
     }

@@ -124,13 +124,6 @@ impl TraceTelemetry {
     pub fn leak_over(&self) {
         info!(service = %self.service, "a leak of goroutines is no longer suspected");
     }
-
-    /// Variables of one expvar page that could not be read, and that were too many.
-    pub fn expvar(&self, unreadable: u64, dropped: u64) {
-        let service = [&*self.service];
-        self.metrics.unreadable_vars.with_label_values(&service).inc_by(unreadable);
-        self.metrics.dropped_vars.with_label_values(&service).inc_by(dropped);
-    }
 }
 
 fn raise(counter: &IntCounter, from: u64, to: u64) {

@@ -1,5 +1,6 @@
 //! A real Prometheus that scrapes us.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
@@ -88,4 +89,24 @@ fn encoded(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// Has promtool check a page.
+pub(crate) fn check_page(page: &str) {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is missing: run tests/toolchains.sh prometheus");
+    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    // The service's own variables have the names that it gave them.
+    let of_us = |line: &&str| !line.starts_with("expvar_");
+    let findings: Vec<&str> = said.lines().filter(of_us).collect();
+    assert!(findings.is_empty(), "{findings:#?}");
+    // 3 is the code for findings of its lint.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
 }

@@ -12,8 +12,9 @@
 //! The line of labels stands there since Go 1.15. Columns are padded with tabs.
 
 use super::PprofError;
+use crate::model::json::Json;
 use crate::model::stack::{Frame, Stack};
-use crate::parse::json::{Cursor, Json};
+use crate::parse::json::Cursor;
 
 /// Which one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

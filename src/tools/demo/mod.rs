@@ -106,6 +106,7 @@ fn service(recorded: &Recorded) -> Result<Service, &'static str> {
         expvar: Some(Expvar {
             endpoint: EXPVAR.at(Uri::from_static("http://recording/debug/vars")),
             by_size: false,
+            variables: Arc::default(),
         }),
         http: Http::default(),
         runqueue_per_p: false,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use godebug_exporter::model::json::Json;
 use godebug_exporter::model::snapshot::Number;
 use godebug_exporter::parse::expvar;
 use godebug_exporter::parse::json::Cursor;
@@ -13,17 +14,15 @@ pub fn run(data: &[u8]) {
     let _any = Cursor::new(data).value();
     let Ok(Tree::Object(entries)) = serde_json::from_slice(data) else { return };
     let ours = ours.expect("it is JSON, and an object");
-    let mut theirs = Vec::new();
-    for (name, value) in &entries {
-        match (name.as_str(), value) {
-            ("cmdline", _) | ("memstats", Tree::Object(_)) => {}
-            _ => numbers(&mut vec![name.clone()], value, &mut theirs),
-        }
-    }
-    let found: Vec<(Vec<String>, f64)> =
-        ours.own.into_iter().map(|variable| (variable.path, as_f64(variable.value))).collect();
+    let theirs = entries.iter().filter(|(name, value)| {
+        name != "cmdline" && !(name == "memstats" && matches!(value, Tree::Object(_)))
+    });
     assert_eq!(ours.unreadable, 0);
-    assert_eq!(found, theirs);
+    assert!(ours.own.len() == theirs.clone().count());
+    for ((name, found), (key, value)) in ours.own.iter().zip(theirs) {
+        assert_eq!(name, key);
+        same(found, value);
+    }
     let last = entries.iter().rev().find_map(|(name, value)| match value {
         Tree::Object(fields) if name == "memstats" => Some(fields),
         _ => None,
@@ -39,26 +38,25 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn as_f64(number: Number) -> f64 {
-    match number {
-        Number::Unsigned(n) => n as f64,
-        Number::Signed(n) => n as f64,
-        Number::Float(x) => x,
-    }
-}
-
-fn numbers(path: &mut Vec<String>, value: &Tree, found: &mut Vec<(Vec<String>, f64)>) {
-    match value {
-        Tree::Unsigned(n) => found.push((path.clone(), *n as f64)),
-        Tree::Other(x) => found.push((path.clone(), *x)),
-        Tree::Object(entries) => {
-            for (key, value) in entries {
-                path.push(key.clone());
-                numbers(path, value, found);
-                path.pop();
+fn same(found: &Json, value: &Tree) {
+    match (found, value) {
+        (Json::Number(Number::Unsigned(n)), Tree::Unsigned(expected)) => assert_eq!(n, expected),
+        (Json::Number(number), Tree::Other(x)) => assert_eq!(number.as_f64(), *x),
+        (Json::Bool(yes), Tree::Bool(expected)) => assert_eq!(yes, expected),
+        (Json::Text(text), Tree::Text(expected)) => assert_eq!(text, expected),
+        (Json::Null, Tree::Null) => {}
+        (Json::Array(items), Tree::Array(expected)) => {
+            assert_eq!(items.len(), expected.len());
+            items.iter().zip(expected).for_each(|(item, expected)| same(item, expected));
+        }
+        (Json::Object(entries), Tree::Object(expected)) => {
+            assert_eq!(entries.len(), expected.len());
+            for ((key, value), (name, expected)) in entries.iter().zip(expected) {
+                assert_eq!(key, name);
+                same(value, expected);
             }
         }
-        Tree::None => {}
+        _ => panic!("{found:?}"),
     }
 }
 
@@ -66,9 +64,11 @@ fn numbers(path: &mut Vec<String>, value: &Tree, found: &mut Vec<(Vec<String>, f
 enum Tree {
     Unsigned(u64),
     Other(f64),
+    Bool(bool),
+    Text(String),
+    Null,
+    Array(Vec<Tree>),
     Object(Vec<(String, Tree)>),
-    /// Text, arrays, null: not what becomes a metric.
-    None,
 }
 
 impl<'de> Deserialize<'de> for Tree {
@@ -87,7 +87,7 @@ impl<'de> Visitor<'de> for AnyTree {
     }
 
     fn visit_bool<E>(self, yes: bool) -> Result<Tree, E> {
-        Ok(Tree::Unsigned(yes.into()))
+        Ok(Tree::Bool(yes))
     }
 
     fn visit_u64<E>(self, n: u64) -> Result<Tree, E> {
@@ -102,17 +102,20 @@ impl<'de> Visitor<'de> for AnyTree {
         Ok(Tree::Other(x))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Tree, E> {
-        Ok(Tree::None)
+    fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
+        Ok(Tree::Text(text.to_owned()))
     }
 
     fn visit_unit<E>(self) -> Result<Tree, E> {
-        Ok(Tree::None)
+        Ok(Tree::Null)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
-        while items.next_element::<Tree>()?.is_some() {}
-        Ok(Tree::None)
+        let mut all = Vec::new();
+        while let Some(item) = items.next_element()? {
+            all.push(item);
+        }
+        Ok(Tree::Array(all))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {

@@ -24,6 +24,7 @@ mod recording;
 mod seeds;
 mod targets;
 mod torn;
+mod variables;
 
 libfuzzer_sys::fuzz_target!(
     init: targets::choose(),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use godebug_exporter::parse::{detail, event, gc, init, pacer, scan, scavenge, sched};
 
 use crate::grammar::grammar;
-use crate::{config, cri, expvar, line, lines, packets, pipeline, pprof, seeds, torn};
+use crate::{config, cri, expvar, line, lines, packets, pipeline, pprof, seeds, torn, variables};
 
 /// One thing to fuzz.
 pub struct Target {
@@ -37,6 +37,7 @@ const TARGETS: &[Target] = &[
     target("torn", torn::run, torn::seeds),
     target("expvar", expvar::run, seeds::expvar_bodies),
     target("pprof", pprof::run, pprof::seeds),
+    target("variables", variables::run, variables::seeds),
     target("config", config::run, seeds::configs),
     target("pipeline", pipeline::run, pipeline::seeds),
 ];

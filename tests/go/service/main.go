@@ -41,6 +41,7 @@ var (
 	duration = flag.Duration("duration", 0, "how long to run; 0: until told to stop")
 	exitCode = flag.Int("exit", 0, "exit `code` at the end")
 	badVars  = flag.Bool("badvars", true, "have expvar variables that make /debug/vars invalid JSON")
+	styles   = flag.Bool("vars", false, "have expvar variables in the styles of several libraries, moved by /control/work")
 	echo     = flag.Bool("echo", false, "copy the lines of stdin to stdout")
 )
 
@@ -70,6 +71,9 @@ func main() {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1)
 	publish()
+	if *styles {
+		publishStyles()
+	}
 	routes(out)
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
