@@ -10,10 +10,10 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{FileType, fstat};
@@ -40,9 +40,25 @@ const STALL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// How long a reader may stand still at the end before what is left is dropped.
 const LAST_STALL: Duration = Duration::from_secs(5);
 
-/// The way in, shared by all who write.
+/// Longest that our own log waits for the end of a line of the child's, and most of it that waits.
+const LINE_PATIENCE: Duration = Duration::from_secs(1);
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
+/// The way in, shared by all of a process who write.
 #[derive(Debug)]
-pub struct Spool(OwnedFd);
+pub struct Spool {
+    way_in: OwnedFd,
+    line: Mutex<Line>,
+}
+
+/// The child's line at hand: one longer than a piece must not have our own log in its midst.
+#[derive(Debug, Default)]
+struct Line {
+    /// Since when it has been without an end.
+    open: Option<Instant>,
+    /// What of our own log waits for its end.
+    waiting: Vec<u8>,
+}
 
 /// Makes a spool, and gives its way out too.
 ///
@@ -53,20 +69,48 @@ pub fn spool() -> io::Result<(Spool, OwnedFd)> {
     if let Err(error) = fcntl_setpipe_size(&writer, SPOOL_BYTES) {
         debug!(%error, "the spool keeps its usual size");
     }
-    Ok((Spool(writer), reader))
+    Ok((Spool::of(writer), reader))
 }
 
 impl Spool {
     /// The way in of a spool that somebody else made.
     #[must_use]
-    pub const fn of(writer: OwnedFd) -> Self {
-        Self(writer)
+    pub fn of(way_in: OwnedFd) -> Self {
+        Self { way_in, line: Mutex::default() }
     }
 
     /// The descriptor, to hand it on.
     #[must_use]
     pub const fn descriptor(&self) -> &OwnedFd {
-        &self.0
+        &self.way_in
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a piece of the child's text, and what waited for the line to end.
+    fn piece(&self, piece: &[u8]) -> Result<(), Errno> {
+        let mut line = self.line();
+        rustix::io::write(&self.way_in, piece)?;
+        if !piece.ends_with(b"\n") {
+            line.open.get_or_insert_with(Instant::now);
+        } else if line.open.take().is_some() {
+            self.log(&std::mem::take(&mut line.waiting));
+        }
+        Ok(())
+    }
+
+    /// Writes lines of our own log; what does not fit is dropped.
+    fn log(&self, lines: &[u8]) {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at(piece_len(rest));
+            if rustix::io::write(&self.way_in, piece).is_err() {
+                break;
+            }
+            rest = later;
+        }
     }
 }
 
@@ -88,7 +132,7 @@ impl Feed {
     pub fn has_room(&mut self) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let limit = if self.stalled { at_once } else { STALL };
-        let mut fds = [PollFd::new(&self.spool.0, PollFlags::OUT)];
+        let mut fds = [PollFd::new(&self.spool.way_in, PollFlags::OUT)];
         self.stalled = match poll(&mut fds, Some(&limit)) {
             Ok(ready) => ready == 0,
             Err(Errno::INTR) => self.stalled,
@@ -103,14 +147,23 @@ impl Feed {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (piece, later) = rest.split_at(piece_len(rest));
-            match rustix::io::write(&self.spool.0, piece) {
-                Ok(_) => rest = later,
+            match self.spool.piece(piece) {
+                Ok(()) => rest = later,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if self.has_room() => {}
                 Err(_) => return rest.len(),
             }
         }
         0
+    }
+}
+
+impl Drop for Feed {
+    /// The child says nothing more.
+    fn drop(&mut self) {
+        let mut line = self.spool.line();
+        line.open = None;
+        self.spool.log(&std::mem::take(&mut line.waiting));
     }
 }
 
@@ -129,13 +182,13 @@ pub struct LogWriter(pub Arc<Spool>);
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut rest = line;
-        while !rest.is_empty() {
-            let (piece, later) = rest.split_at(piece_len(rest));
-            if rustix::io::write(&self.0.0, piece).is_err() {
-                break;
-            }
-            rest = later;
+        let mut child = self.0.line();
+        let is_open = child.open.is_some_and(|since| since.elapsed() < LINE_PATIENCE);
+        if is_open && child.waiting.len() + line.len() <= WAITING_BYTES_MAX {
+            child.waiting.extend_from_slice(line);
+        } else {
+            self.0.log(&std::mem::take(&mut child.waiting));
+            self.0.log(line);
         }
         Ok(line.len())
     }
@@ -322,6 +375,27 @@ mod tests {
         assert!(dropped > 0 && dropped < 1000 * chunk.len());
         assert_eq!(dropped % 1000, 0, "only whole lines");
         assert!(started.elapsed() < Duration::from_secs(5), "waited once, not at every push");
+    }
+
+    #[test]
+    fn our_log_waits_for_the_end_of_a_line() {
+        let (spool_in, spool_out) = spool().unwrap();
+        let spool = Arc::new(spool_in);
+        let mut feed = Feed::new(Arc::clone(&spool));
+        let mut log = LogWriter(Arc::clone(&spool));
+        log.write_all(b"one\n").unwrap();
+        assert_eq!(feed.push(&[b'x'; 5000]), 0);
+        log.write_all(b"two\n").unwrap();
+        assert_eq!(feed.push(b"x\nnext\n"), 0);
+        log.write_all(b"three\n").unwrap();
+        assert_eq!(feed.push(b"no end"), 0);
+        log.write_all(b"four\n").unwrap();
+        drop(feed);
+        drop((log, spool));
+        let mut all = String::new();
+        File::from(spool_out).read_to_string(&mut all).unwrap();
+        let expected = format!("one\n{}\nnext\ntwo\nthree\nno endfour\n", "x".repeat(5001));
+        assert_eq!(all, expected);
     }
 
     #[test]
