@@ -22,7 +22,7 @@ use crate::runtime::health::{Health, Latch};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::Trigger;
 use crate::serve::page::Page;
-use crate::serve::routes::Routes;
+use crate::serve::routes::{OnScrape, Routes};
 use crate::state::store::OpenError;
 use crate::survey::Survey;
 use crate::telemetry::metrics::Metrics;
@@ -103,14 +103,15 @@ impl App {
         let supervisor = Supervisor::new(Arc::clone(&health), Arc::clone(&stations.metrics));
         let triggers =
             config.services.iter().map(|_| Arc::new(Trigger::default())).collect::<Vec<_>>();
-        let reads_on_scrape = |service: &Service| {
-            service
-                .expvar
-                .as_ref()
-                .is_some_and(|expvar| expvar.endpoint.when == ScrapeWhen::OnScrape)
-        };
-        let on_scrape =
-            config.services.iter().zip(&triggers).filter(|(service, _)| reads_on_scrape(service));
+        let late = &stations.metrics.scrapes_late;
+        let on_scrape = config.services.iter().zip(&triggers).filter_map(|(service, trigger)| {
+            let endpoint = &service.expvar.as_ref()?.endpoint;
+            let labels = [service.identity.service.as_str(), "expvar"];
+            (endpoint.when == ScrapeWhen::OnScrape).then(|| OnScrape {
+                trigger: Arc::clone(trigger),
+                late: late.with_label_values(&labels),
+            })
+        });
         let clients = config.services.iter();
         let clients = clients.map(|service| Arc::new(Client::new(service.http.clone())));
         let clients: Vec<_> = clients.collect();
@@ -119,7 +120,7 @@ impl App {
         let routes = Arc::new(Routes {
             pipelines: stations.pipelines.clone(),
             keeper: stations.keeper.clone(),
-            triggers: on_scrape.map(|(_, trigger)| Arc::clone(trigger)).collect(),
+            on_scrape: on_scrape.collect(),
             health,
             metrics: Arc::clone(&stations.metrics),
             survey: Arc::clone(&survey),

@@ -11,6 +11,7 @@ mod sink;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::aggregate::dump::DumpCost;
 use crate::aggregate::service::{Options, ServiceState};
 use crate::aggregate::tally::Tally;
 use crate::config::{LINE_MAX_BYTES, Service, Trace, TraceSource};
@@ -80,6 +81,8 @@ struct Inner {
     taken: u64,
     /// It was told that a leak is suspected.
     leak_told: bool,
+    /// It was told what scheddetail costs.
+    cost_told: bool,
     /// While state is kept: what of it was saved.
     exportable: Option<Exportable>,
 }
@@ -114,6 +117,7 @@ impl Pipeline {
             behind: false,
             taken: 0,
             leak_told: false,
+            cost_told: false,
             exportable: None,
         };
         let name = service.identity.service.as_str();
@@ -205,7 +209,13 @@ impl Pipeline {
         Some(inner.series(now))
     }
 
-    fn tell_leak(&self, inner: &mut Inner) {
+    /// What somebody should know of, once.
+    fn tell(&self, inner: &mut Inner) {
+        let cost = inner.state.dump_cost().filter(DumpCost::is_too_much);
+        if let Some(cost) = cost.filter(|_| !inner.cost_told) {
+            inner.cost_told = true;
+            self.telemetry.dump_costs(cost.goroutines, cost.stop(), cost.every);
+        }
         let evidence = inner.state.leak().evidence;
         match evidence.filter(|_| !inner.leak_told) {
             Some(evidence) => {

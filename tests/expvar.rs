@@ -13,7 +13,7 @@ use crate::support::service::Service;
 use crate::support::{http, ports};
 
 const SUCCESS: &str = "godebug_exporter_scrape_success";
-const LIMITS: &str = "interval: scrape, timeout: 500ms, max_body: 64KiB";
+const LIMITS: &str = "interval: scrape, max_age: 0s, timeout: 500ms, max_body: 64KiB";
 
 /// An exporter that reads one endpoint whenever its own page is read.
 fn reading(address: impl std::fmt::Display) -> Exporter {

@@ -244,7 +244,7 @@ fn every_pause_of_an_endpoint_is_counted_once_over_kills() {
     let service = Service::start(&[], "", Stdio::null());
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
-        "state: {{directory: {}}}\nservices:\n- {{name: s, expvar: {{url: 'http://{}', interval: scrape}}}}\n",
+        "state: {{directory: {}}}\nservices:\n- {{name: s, expvar: {{url: 'http://{}', interval: scrape, max_age: 0s}}}}\n",
         folder.path().display(),
         service.remote.address(),
     );

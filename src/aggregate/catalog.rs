@@ -85,6 +85,8 @@ catalog! {
         "OS threads (Ms) that wait on a note at the last scheddetail block (blocked).";
     SchedGoroutinesCreated = Gauge "go_sched_goroutines_created" []
         "The highest goroutine id at the last scheddetail block: an upper estimate of all goroutines ever created.";
+    SchedDetailStoppedRatio = Gauge "go_sched_detail_stopped_ratio" []
+        "Share of time in which the scheduler stands still to print scheddetail, by estimate: 10 us for each goroutine that the last block lists, over the time between samples. Above 0.01, raise schedtrace or leave scheddetail out.";
     SchedReasonsOver = Counter "go_sched_goroutines_other_total" []
         "Goroutines of scheddetail blocks whose wait reason was summed into the reason `other`, because there were too many distinct ones.";
 

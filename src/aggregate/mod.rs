@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod crash;
+pub mod dump;
 pub mod events;
 pub mod gc;
 pub mod histogram;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::Metric;
+use super::dump::DumpCost;
 use super::histogram::{Goroutines, Histogram, RatioBillionths, SampleIntervalMilliseconds};
 use super::service::Collector;
 use super::tally::Tally;
@@ -159,6 +160,14 @@ impl SchedState {
         Some(detail.tally.alive)
     }
 
+    /// What the last scheddetail block cost, once two samples tell how often there is one.
+    #[must_use]
+    pub fn dump_cost(&self) -> Option<DumpCost> {
+        let detail = self.detail.as_ref().filter(|_| !self.interval.is_zero())?;
+        let goroutines = detail.tally.goroutines.values().sum();
+        Some(DumpCost { goroutines, every: self.interval })
+    }
+
     fn is_fresh(&self, at: Duration, now: Duration) -> bool {
         now.saturating_sub(at) <= FRESH_MIN.max(self.interval * FRESH_INTERVALS)
     }
@@ -178,6 +187,9 @@ impl SchedState {
         }
         if let Some(detail) = self.detail.as_ref().filter(|detail| self.is_fresh(detail.at, now)) {
             detail.collect(out);
+            if let Some(cost) = self.dump_cost() {
+                out.float(Metric::SchedDetailStoppedRatio, &[], cost.share());
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::Metric;
 use super::crash::CrashState;
+use super::dump::DumpCost;
 use super::events::EventState;
 use super::gc::GcState;
 use super::histogram::{Buckets, Histogram};
@@ -152,6 +153,12 @@ impl ServiceState {
     #[must_use]
     pub fn leak(&self) -> Verdict {
         self.kept.leak.as_ref().map(Detector::verdict).unwrap_or_default()
+    }
+
+    /// What scheddetail costs the service.
+    #[must_use]
+    pub fn dump_cost(&self) -> Option<DumpCost> {
+        self.kept.sched.dump_cost()
     }
 
     /// One part saw that the service was started anew; the others have to know.

@@ -11,6 +11,9 @@ use super::units::{duration, size};
 /// memstats stops its world.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
+/// Several Prometheus servers that come at once, or a person who reloads, cause one read.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
 /// An endpoint that is read.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -18,6 +21,8 @@ pub struct Endpoint {
     pub url: Uri,
     /// When it is read.
     pub when: ScrapeWhen,
+    /// Who asks for a read so soon after the last one gets that one's result.
+    pub max_age: Duration,
     /// How long a read may take.
     pub timeout: Duration,
     /// Largest body read, in bytes.
@@ -68,6 +73,7 @@ impl Kind {
         Endpoint {
             url,
             when: ScrapeWhen::Every(self.interval),
+            max_age: MAX_AGE,
             timeout: self.timeout,
             max_body_bytes: self.max_body_bytes,
             accept: self.accept,
@@ -106,11 +112,13 @@ impl Kind {
             fields.problem(fields.line(), "url", what);
         }
         let when = fields.parsed("interval", scrape_when);
+        let max_age = fields.parsed("max_age", duration);
         let timeout = fields.parsed("timeout", positive);
         let max_body_bytes = fields.parsed("max_body", size);
         let default = self.at(url?);
         Some(Endpoint {
             when: when.unwrap_or(default.when),
+            max_age: max_age.unwrap_or(default.max_age),
             timeout: timeout.unwrap_or(default.timeout),
             max_body_bytes: max_body_bytes.unwrap_or(default.max_body_bytes),
             ..default

@@ -62,12 +62,18 @@ impl Scraper {
         if ticks.is_none() {
             latch = None;
         }
+        let mut last_read: Option<Instant> = None;
         let mut retry = Backoff::new(RETRY_FIRST, every.unwrap_or_default());
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = next(&mut ticks) => {}
-                () = self.trigger.asked() => {}
+                () = self.trigger.asked() => {
+                    if last_read.is_some_and(|read| read.elapsed() < self.endpoint.max_age) {
+                        self.trigger.done().await;
+                        continue;
+                    }
+                }
             }
             let success = tokio::select! {
                 () = stop.cancelled() => break,
@@ -78,7 +84,8 @@ impl Scraper {
             } else if let Some(ticks) = &mut ticks {
                 ticks.reset_after(retry.wait());
             }
-            self.trigger.done();
+            last_read = Some(Instant::now());
+            self.trigger.done().await;
             latch = None;
         }
         drop(latch);

@@ -16,7 +16,7 @@ impl Pipeline {
         let vars = vars.inspect_err(|_| inner.state.expvar_failed())?;
         let Some(rules) = &self.rules else { return Ok(()) };
         let observed = inner.state.observe_expvar(vars.memstats, &vars.own, rules, now);
-        self.tell_leak(&mut inner);
+        self.tell(&mut inner);
         drop(inner);
         self.variables.unreadable(vars.unreadable);
         self.variables.dropped(&observed.dropped);

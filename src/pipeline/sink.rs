@@ -29,7 +29,7 @@ impl TraceSink for Sink {
         let mut inner = self.0.lock();
         let before = inner.stats.bytes;
         let too_long = inner.bytes(chunk, now);
-        self.0.tell_leak(&mut inner);
+        self.0.tell(&mut inner);
         self.0.tell_too_long(too_long, before);
     }
 
@@ -39,7 +39,7 @@ impl TraceSink for Sink {
         let before = end.offset.saturating_sub(chunk.len() as u64);
         let too_long = inner.bytes(chunk, now);
         inner.position = Some(end);
-        self.0.tell_leak(&mut inner);
+        self.0.tell(&mut inner);
         self.0.tell_too_long(too_long, before);
     }
 
@@ -76,7 +76,7 @@ impl TraceSink for Sink {
             inner.look_at_crash(self.0.now());
         }
         if lines > 0 {
-            self.0.tell_leak(inner);
+            self.0.tell(inner);
         }
     }
 

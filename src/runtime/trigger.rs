@@ -33,8 +33,13 @@ impl Trigger {
         self.ask.notified().await;
     }
 
-    /// A read has ended.
-    pub fn done(&self) {
+    /// A read has ended: all who asked meanwhile have its result.
+    pub async fn done(&self) {
+        tokio::select! {
+            biased;
+            () = self.ask.notified() => {}
+            () = std::future::ready(()) => {}
+        }
         self.done.send_modify(|reads| *reads += 1);
     }
 }

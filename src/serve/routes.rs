@@ -9,11 +9,14 @@
 //! | `/-/ready` | 200 once every source was read to its end or has failed, else 503 |
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use prometheus::IntCounter;
+use tokio::time::Instant;
 
 use super::page::Page;
 use super::services;
@@ -33,7 +36,7 @@ pub struct Routes {
     /// Saves what is exported.
     pub keeper: Option<Arc<Keeper>>,
     /// Endpoints that are read when we are.
-    pub triggers: Vec<Arc<Trigger>>,
+    pub on_scrape: Vec<OnScrape>,
     /// Readiness.
     pub health: Arc<Health>,
     /// For counting requests.
@@ -43,6 +46,30 @@ pub struct Routes {
     /// The landing page.
     pub page: Page,
 }
+
+/// An endpoint that is read when we are.
+#[derive(Debug)]
+pub struct OnScrape {
+    /// Asks for a read.
+    pub trigger: Arc<Trigger>,
+    /// Counts pages that could not wait for it.
+    pub late: IntCounter,
+}
+
+/// Prometheus tells how long it waits for us; the page has to be made and sent as well. The same
+/// margin as the blackbox exporter's.
+const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+const SCRAPE_TIMEOUT_MARGIN: Duration = Duration::from_millis(500);
+
+/// How long whoever sent these headers lets us wait; a timeout below twice the margin is halved.
+fn patience(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = headers.get(SCRAPE_TIMEOUT)?.to_str().ok()?.parse().ok()?;
+    let timeout = Duration::try_from_secs_f64(seconds).ok()?.min(SCRAPE_TIMEOUT_MAX);
+    Some(timeout.saturating_sub(SCRAPE_TIMEOUT_MARGIN).max(timeout / 2))
+}
+
+/// A clock reaches so far, whatever a client writes.
+const SCRAPE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -61,7 +88,7 @@ impl Routes {
             Some(_) if !readable => {
                 (StatusCode::METHOD_NOT_ALLOWED, TEXT, Bytes::from_static(b"use GET\n"))
             }
-            Some(path) => self.get(path).await,
+            Some(path) => self.get(path, patience(request.headers())).await,
         };
         self.metrics
             .http_requests
@@ -76,9 +103,9 @@ impl Routes {
         response
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str, patience: Option<Duration>) -> Answer {
         match path {
-            "/metrics" => self.exposition().await,
+            "/metrics" => self.exposition(patience).await,
             "/api/v1/services" => self.services(),
             "/-/healthy" => state(
                 self.health.is_healthy(),
@@ -99,11 +126,20 @@ impl Routes {
         }
     }
 
-    async fn exposition(&self) -> Answer {
+    /// `patience`: how long to wait for the endpoints that are read now.
+    async fn exposition(&self, patience: Option<Duration>) -> Answer {
         // All are asked before the first is waited for.
-        let reads: Vec<_> = self.triggers.iter().map(|trigger| trigger.read_now()).collect();
-        for read in reads {
-            read.await;
+        let reads: Vec<_> = self.on_scrape.iter().map(|on| (on.trigger.read_now(), on)).collect();
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        for (read, on) in reads {
+            match deadline {
+                None => read.await,
+                Some(deadline) => {
+                    if tokio::time::timeout_at(deadline, read).await.is_err() {
+                        on.late.inc();
+                    }
+                }
+            }
         }
         if let Some(keeper) = &self.keeper {
             keeper.before_export().await;
@@ -116,4 +152,28 @@ fn state(good: bool, yes: &str, no: &str) -> Answer {
     let (status, what) =
         if good { (StatusCode::OK, yes) } else { (StatusCode::SERVICE_UNAVAILABLE, no) };
     (status, TEXT, format!("{what}\n").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_timeout_bounds_our_patience() {
+        for (value, expected_ms) in [
+            ("10", Some(9500)),
+            ("0.8", Some(400)),
+            ("1.2", Some(700)),
+            ("1e300", None),
+            ("9e9", Some(86_399_500)),
+            ("-1", None),
+            ("NaN", None),
+            ("soon", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(SCRAPE_TIMEOUT, HeaderValue::from_static(value));
+            assert_eq!(patience(&headers), expected_ms.map(Duration::from_millis), "{value}");
+        }
+        assert_eq!(patience(&HeaderMap::new()), None);
+    }
 }

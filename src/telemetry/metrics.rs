@@ -55,6 +55,7 @@ pub struct Metrics {
     pub scrape_last_success: GaugeVec,
     pub scrapes: IntCounterVec,
     pub scrape_errors: IntCounterVec,
+    pub scrapes_late: IntCounterVec,
     pub unreadable_vars: IntCounterVec,
     pub dropped_vars: IntCounterVec,
     pub retyped_vars: IntCounterVec,
@@ -213,6 +214,11 @@ impl Metrics {
                 "scrape_errors_total",
                 "Reads of an endpoint that failed, by reason.",
                 &["service", "source", "reason"],
+            )?,
+            scrapes_late: counters(
+                "scrapes_late_total",
+                "Answers to /metrics that did not wait for the read of an endpoint to end, because Prometheus' scrape timeout was near; they show what was read before.",
+                &["service", "source"],
             )?,
             unreadable_vars: counters(
                 "expvar_unreadable_total",

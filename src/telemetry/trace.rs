@@ -113,6 +113,11 @@ impl TraceTelemetry {
         warn!(service = %self.service, source = %self.source, line, from_byte = byte, max_line = self.max_line_bytes, "line is too long and passed over; more of them in the next minute are only counted");
     }
 
+    /// Printing scheddetail stops the service's scheduler for long, or often; by estimate.
+    pub fn dump_costs(&self, goroutines: u64, stop: Duration, every: Duration) {
+        warn!(service = %self.service, goroutines, stop = ?stop, every = ?every, "scheddetail stops the service's scheduler for so long each time; give its GODEBUG a larger schedtrace, or take scheddetail=1 out");
+    }
+
     /// A leak of goroutines began to be suspected; `go_goroutines_leak_suspected` says how long.
     /// Growth in goroutines, over a window in seconds.
     pub fn leak_suspected(&self, shape: &str, growth: i32, window: Duration) {

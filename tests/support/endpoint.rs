@@ -4,12 +4,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What to do with a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Behaviour {
     /// 200 with this body.
     Body(String),
+    /// The same, so much later.
+    Slow(Duration, String),
     /// These bytes, then the connection is closed.
     Raw(String),
     /// 200 with this body, packed by gzip or what claims to be so.
@@ -44,11 +47,10 @@ impl Endpoint {
         let last = Arc::clone(&endpoint.last);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                requests.fetch_add(1, Ordering::SeqCst);
                 let behaviour = behaviour.lock().unwrap().clone();
                 let stream = stream.unwrap();
-                let last = Arc::clone(&last);
-                std::thread::spawn(move || answer(stream, &behaviour, &last));
+                let (requests, last) = (Arc::clone(&requests), Arc::clone(&last));
+                std::thread::spawn(move || answer(stream, &behaviour, &requests, &last));
             }
         });
         endpoint
@@ -58,18 +60,24 @@ impl Endpoint {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    /// The head of the last request.
+    /// The head of the last request for what is not pprof.
     pub(crate) fn last_request(&self) -> String {
         self.last.lock().unwrap().clone()
     }
 
+    /// Requests for what is not pprof.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
 
 /// A client that has gone is its own business.
-fn answer(mut stream: TcpStream, behaviour: &Behaviour, last: &Mutex<String>) {
+fn answer(
+    mut stream: TcpStream,
+    behaviour: &Behaviour,
+    requests: &AtomicUsize,
+    last: &Mutex<String>,
+) {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     while !head.ends_with(b"\r\n\r\n") {
@@ -78,7 +86,14 @@ fn answer(mut stream: TcpStream, behaviour: &Behaviour, last: &Mutex<String>) {
             _ => return,
         }
     }
-    *last.lock().unwrap() = String::from_utf8_lossy(&head).into_owned();
+    // The exporter also looks once whether there is pprof.
+    if !head.starts_with(b"GET /debug/pprof") {
+        requests.fetch_add(1, Ordering::SeqCst);
+        *last.lock().unwrap() = String::from_utf8_lossy(&head).into_owned();
+    }
+    if let Behaviour::Slow(wait, _) = behaviour {
+        std::thread::sleep(*wait);
+    }
     let _sent = match behaviour {
         Behaviour::Packed(body) => write!(
             stream,
@@ -93,11 +108,11 @@ fn answer(mut stream: TcpStream, behaviour: &Behaviour, last: &Mutex<String>) {
         }
         Behaviour::Drip => {
             let head = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-            let pause = std::time::Duration::from_millis(20);
+            let pause = Duration::from_millis(20);
             let a_drop = || stream.write_all(b" ").map(|()| std::thread::sleep(pause));
             std::iter::repeat_with(a_drop).find(Result::is_err).unwrap_or(Ok(())).and(head)
         }
-        Behaviour::Body(body) => write!(
+        Behaviour::Body(body) | Behaviour::Slow(_, body) => write!(
             stream,
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()

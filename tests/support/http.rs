@@ -28,9 +28,22 @@ impl Answer {
 
 /// A whole request on a connection of its own.
 pub(crate) fn request(method: &str, address: SocketAddr, path: &str) -> io::Result<Answer> {
+    request_with(method, address, path, "")
+}
+
+/// The same with further headers, each with its end of line.
+pub(crate) fn request_with(
+    method: &str,
+    address: SocketAddr,
+    path: &str,
+    headers: &str,
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n"
+    )?;
     let mut all = Vec::new();
     stream.read_to_end(&mut all)?;
     answer(&all, method != "HEAD")
