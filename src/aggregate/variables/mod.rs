@@ -172,7 +172,7 @@ impl VariableState {
         }
         VariableSeries {
             name: one.name.into(),
-            help: one.help,
+            help: one.help.text(),
             kind: one.kind.unwrap_or_else(|| memory.kind()),
             inferred: one.kind.is_none(),
             labels: one.labels.into(),
@@ -203,7 +203,7 @@ impl VariableState {
             }
             VariableSeries {
                 name: one.name.into(),
-                help: one.help,
+                help: one.help.text(),
                 kind: Kind::Counter,
                 inferred: false,
                 labels: one.labels.into(),

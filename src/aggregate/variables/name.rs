@@ -8,11 +8,11 @@ const TAKEN: [&str; 3] = ["go_", "godebug_exporter_", "process_"];
 
 /// `expvar_`, then the path with every letter that Prometheus does not take as `_`.
 pub(super) fn of_path(path: &[u8]) -> String {
-    let mut name = String::from("expvar");
-    for key in path.split(|byte| *byte == STEP) {
-        name.push('_');
-        name.extend(String::from_utf8_lossy(key).chars().map(letter));
-    }
+    let mut name = String::with_capacity(path.len() + 7);
+    name.push_str("expvar_");
+    // Of a letter of several bytes, the first counts.
+    let first = |byte: &&u8| **byte == STEP || **byte & 0xc0 != 0x80;
+    name.extend(path.iter().filter(first).map(|byte| letter(char::from(*byte))));
     name
 }
 

@@ -31,10 +31,27 @@ pub(super) struct Candidate {
     pub(super) captured: Vec<bool>,
     /// `None`: to be inferred.
     pub(super) kind: Option<Kind>,
-    pub(super) help: Arc<str>,
+    pub(super) help: Help,
     pub(super) value: VariableValue,
     /// The rule that made it.
     pub(super) rule: Option<usize>,
+}
+
+/// Made only for what is exported.
+#[derive(Debug)]
+pub(super) enum Help {
+    Rule(Arc<str>),
+    /// The variable's path.
+    Path(Vec<u8>),
+}
+
+impl Help {
+    pub(super) fn text(self) -> Arc<str> {
+        match self {
+            Self::Rule(help) => help,
+            Self::Path(path) => format!("Variable {} of /debug/vars.", readable(&path)).into(),
+        }
+    }
 }
 
 /// What a page has.
@@ -176,14 +193,13 @@ impl<'a> Walk<'a> {
             without_index.drain(from.saturating_sub(1)..end);
         }
         let name = name::of_path(&without_index);
-        let help = format!("Variable {} of /debug/vars.", readable(&without_index));
         self.push(Candidate {
             key: name::key(&name, &labels),
             name,
             captured: vec![false; labels.len()],
             labels,
             kind,
-            help: help.into(),
+            help: Help::Path(without_index),
             value: VariableValue::Number(number),
             rule: None,
         });
@@ -258,7 +274,7 @@ impl<'a> Walk<'a> {
             }
         }
         let key = name::key(&name, &labels);
-        let help = Arc::clone(&export.help);
+        let help = Help::Rule(Arc::clone(&export.help));
         let captured = by_capture;
         self.push(Candidate { key, name, labels, captured, kind, help, value, rule: Some(rule) });
     }
