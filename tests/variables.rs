@@ -12,12 +12,17 @@ fn example(name: &str, address: &str) -> String {
     let path = format!("{}/config/expvar/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     let url = text.lines().find(|line| line.trim_start().starts_with("url:")).unwrap();
-    text.replace(url, &format!("      url: http://{address}/debug/vars\n      interval: scrape"))
+    text.replace(
+        url,
+        &format!(
+            "      url: http://{address}/debug/vars\n      interval: scrape\n      max_age: 0s"
+        ),
+    )
 }
 
 fn own(address: &str, keys: &str) -> String {
     format!(
-        "services:\n- name: s\n  expvar:\n    url: http://{address}\n    interval: scrape\n{keys}"
+        "services:\n- name: s\n  expvar:\n    url: http://{address}\n    interval: scrape\n    max_age: 0s\n{keys}"
     )
 }
 
@@ -238,8 +243,8 @@ fn mistakes_in_rules_are_told_by_check() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64));
     for problem in [
-        "line 7: services[0].expvar.rules[0].path: has a { without }",
-        "line 8: services[0].expvar.rules[1].type: must be counter, gauge",
+        "line 8: services[0].expvar.rules[0].path: has a { without }",
+        "line 9: services[0].expvar.rules[1].type: must be counter, gauge",
     ] {
         assert!(stderr.contains(problem), "{stderr}");
     }
