@@ -225,8 +225,8 @@ const LEAST_PERCENT: [(&str, u64); 11] = [
     ("words", 99),
     ("several", 99),
     ("mixed", 99),
-    ("imitation", 50),
-    ("long", 50),
+    ("imitation", 64),
+    ("long", 67),
 ];
 
 #[test]

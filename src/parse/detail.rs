@@ -61,22 +61,46 @@ pub fn thread<'a>() -> impl Grammar<'a, WithUnknown<'a, Thread>> {
         field(" lockedg=", maybe_id()),
         unknown_fields(),
     )
-        .map(|(id, p, curg, _, _, _, locks, dying, _, spinning, blocked, lockedg, unknown)| {
-            let thread = Thread {
+        .map(
+            |(
                 id,
-                p: p.1,
-                curg: curg.1,
-                spinning: spinning.1,
-                blocked: blocked.1,
+                p,
+                curg,
+                mallocing,
+                throwing,
+                off,
                 locks,
-                lockedg: lockedg.1,
-                dying: dying.1,
-            };
-            (
-                thread,
-                first_unknown(&[p.0, curg.0, dying.0, spinning.0, blocked.0, lockedg.0], unknown),
-            )
-        })
+                dying,
+                _,
+                spinning,
+                blocked,
+                g,
+                after,
+            )| {
+                let thread = Thread {
+                    id,
+                    p: p.1,
+                    curg: curg.1,
+                    spinning: spinning.1,
+                    blocked: blocked.1,
+                    locks,
+                    lockedg: g.1,
+                    dying: dying.1,
+                };
+                let between = [
+                    p.0,
+                    curg.0,
+                    mallocing.0,
+                    throwing.0,
+                    off.0,
+                    dying.0,
+                    spinning.0,
+                    blocked.0,
+                    g.0,
+                ];
+                (thread, first_unknown(&between, after))
+            },
+        )
 }
 
 /// A G line without its line feed.
@@ -159,6 +183,20 @@ mod tests {
         assert_eq!(whole(goroutine(), line.as_bytes()).unwrap().1, b" bubble=7");
         let line = "  P1: status=0 schedtick=4 newtick=9 syscalltick=1 m=nil runqsize=0 gfreecnt=5 timerslen=3";
         assert_eq!(whole(proc(), line.as_bytes()).unwrap().1, b" newtick=9");
+        for field in [
+            " p=",
+            " curg=",
+            " mallocing=",
+            " throwing=",
+            " preemptoff=",
+            " dying=",
+            " spinning=",
+            " blocked=",
+            " lockedg=",
+        ] {
+            let line = THREADS[1].replace(field, &format!(" new=9{field}"));
+            assert_eq!(whole(thread(), line.as_bytes()).unwrap().1, b" new=9", "{line}");
+        }
     }
 
     #[test]

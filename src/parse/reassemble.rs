@@ -18,10 +18,11 @@
 //!    is known, it may be behind the pieces, before the last of them, or inside its digits.
 //! 3. Between two digits only a number of a fixed width is believed to be the service's: a date, a
 //!    clock, seconds since 1970. Of "312 items" nobody knows whether it is "3" and "12 items".
+//!    Numbers must have a form that the runtime prints (`numbers.rs`), free text must be known.
 //! 4. Where more than one way is left, all are followed. A line is given out only if one of them
 //!    alone leads to a whole line; its form is then held against those that were whole (`Forms`).
 //! 5. The runtime prints some lines in several statements, and another of its lines may stand
-//!    between two: that one is read by itself ([`Outcome::Around`]).
+//!    between two: it is read by itself ([`Outcome::Around`]); the first goes on if it has an end.
 //! 6. A write longer than [`PIPE_BUF`] is cut by the kernel after each such many bytes, and pieces
 //!    may stand at the cuts: these are looked at. Such a write may hide pieces elsewhere too, and
 //!    only those that a line can do without do harm: a sign, a remark. If the gap holds the text
@@ -30,6 +31,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event;
+use super::gap::Gap;
 use super::pieces::{ends, longest_beginning, only_pieces, splits};
 use super::shapes::Shapes;
 use crate::model::stats::RecordKind;
@@ -42,11 +44,12 @@ const GAP_MAX_LINES: u32 = 20_000;
 
 /// Longest trace line put together: a SCHED line of 1,024 Ps has 15 KiB.
 const TEXT_MAX_BYTES: usize = 32 * 1024;
-
 /// Trace lines inside each other: one between the statements of another.
 const DEPTH_MAX: usize = 2;
 
-/// A longer write to a pipe may be cut (pipe(7)); Linux cuts at its pages, which have this size.
+/// `  G7`: hardly more than the first write of a line.
+const SHORT_BYTES: usize = 4;
+/// A longer write to a pipe may be cut (pipe(7)); Linux cuts at its pages of this size.
 pub const PIPE_BUF: usize = 4096;
 
 /// What a trace line begins with: its first write. A new kind needs a line here, and an arm in
@@ -79,6 +82,9 @@ struct Open {
     ways: Vec<Vec<u8>>,
     /// The physical line it began with, as long as nothing was added.
     first: Option<Vec<u8>>,
+    /// Its last piece is known only by another trace line behind it, and that one has no end yet.
+    #[serde(default)]
+    leans: bool,
     gap: Gap,
 }
 
@@ -86,18 +92,6 @@ struct Open {
 struct Begun {
     open: Open,
     inner: Option<usize>,
-}
-
-/// What stood between the last piece and now.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Gap {
-    lines: u32,
-    bytes: usize,
-    /// A line that may be a part of a write of many lines, or of one that was cut.
-    strange: bool,
-    minus: bool,
-    remark: bool,
 }
 
 /// Puts torn lines together.
@@ -127,13 +121,11 @@ impl Reassembler {
     pub fn needs_no_line(&self) -> bool {
         self.open.is_empty() && self.shapes.has_learned()
     }
-
     /// Whether lines of the service have begun like this.
     #[must_use]
     pub fn knows(&self, text: &[u8]) -> bool {
         self.shapes.knows(text)
     }
-
     /// A whole trace line was read; gives the kind of one that is thereby lost.
     pub fn trace_line(&mut self, kind: RecordKind) -> Option<RecordKind> {
         // The runtime never begins a line of a kind before the last one of it has ended.
@@ -147,7 +139,15 @@ impl Reassembler {
         });
         self.unsure = false;
         self.orphans.retain(|orphan| *orphan != printer(kind));
+        self.inner_ended(kind);
         lost
+    }
+
+    /// Behind the pieces of a line around it stood a trace line indeed.
+    fn inner_ended(&mut self, kind: RecordKind) {
+        for around in self.open.iter_mut().filter(|around| surrounds(Some(around.kind), kind)) {
+            around.leans = false;
+        }
     }
 
     /// A line was lost before its last piece came.
@@ -193,6 +193,7 @@ impl Reassembler {
                 Step::Around(_) => Outcome::Piece,
                 Step::Whole(texts) => {
                     self.open.truncate(depth);
+                    self.inner_ended(kind);
                     return Outcome::Whole(texts);
                 }
             };
@@ -213,6 +214,9 @@ impl Reassembler {
         };
         let (depth, kind) = (self.open.len(), begun.open.kind);
         let around = self.open.last().map(|last| last.kind);
+        if depth == 1 && begun.is_short() && self.open.last().is_some_and(Open::is_sure_gc) {
+            return Outcome::Foreign;
+        }
         if depth < DEPTH_MAX && around.is_some() && !surrounds(around, kind) || depth == DEPTH_MAX {
             *lost = self.give_up();
         }
@@ -223,8 +227,7 @@ impl Reassembler {
         self.begin(begun)
     }
 
-    /// What may be the beginning of a trace line was not believed to be one: then the open line of
-    /// its kind may be over.
+    /// What was not believed to be a beginning may be one: the open line of its kind is over then.
     fn doubt(&mut self, line: &[u8]) -> Option<RecordKind> {
         let (kind, length) = start(line)?;
         let of_kind = self.open.iter().any(|open| open.kind == kind);
@@ -249,7 +252,13 @@ impl Reassembler {
         if imitated || ways.is_empty() || ways.len() > WAYS_MAX {
             return None;
         }
-        let open = Open { kind, ways, first: Some(line.to_vec()), gap: Gap::default() };
+        let open = Open {
+            kind,
+            ways,
+            first: Some(line.to_vec()),
+            leans: inner.is_some(),
+            gap: Gap::default(),
+        };
         Some(Begun { open, inner })
     }
 
@@ -281,7 +290,22 @@ enum Step {
     GivenUp,
 }
 
+impl Begun {
+    /// Whether there is hardly more than its first write: rather words of the service.
+    fn is_short(&self) -> bool {
+        self.open.kind != RecordKind::Gc
+            && self.inner.is_none()
+            && self.open.ways.iter().all(|way| way.len() <= SHORT_BYTES)
+    }
+}
+
 impl Open {
+    /// Whether it is a gctrace line that went on once already. The runtime begins no other line
+    /// before its end (`printlock`).
+    fn is_sure_gc(&self) -> bool {
+        self.kind == RecordKind::Gc && self.first.is_none()
+    }
+
     fn go_on(&mut self, line: &[u8], shapes: &Shapes) -> Step {
         let mut whole: Vec<Vec<u8>> = Vec::new();
         let mut ways: Vec<Vec<u8>> = Vec::new();
@@ -312,7 +336,12 @@ impl Open {
         let piece = ways.iter().any(|way| !self.ways.contains(way));
         let hides = || self.ways.iter().any(|way| self.gap.may_hide(way, line));
         let two = known && piece && !whole.is_empty();
-        if two || (piece || !whole.is_empty()) && hides() {
+        let leans = self.leans && (piece || !whole.is_empty());
+        if two
+            || leans
+            || piece && begins_anew(self.kind, line)
+            || (piece || !whole.is_empty()) && hides()
+        {
             return Step::GivenUp;
         }
         if !whole.is_empty() {
@@ -322,6 +351,7 @@ impl Open {
         if ways.is_empty() || ways.len() > WAYS_MAX || too_long {
             return Step::GivenUp;
         }
+        self.leans |= inner.is_some();
         if piece {
             self.first = None;
             self.gap = Gap::default();
@@ -333,36 +363,6 @@ impl Open {
             None if self.gap.lines > GAP_MAX_LINES => Step::GivenUp,
             None => Step::Stays { piece },
         }
-    }
-}
-
-impl Gap {
-    /// `known`: it begins as lines of the service do.
-    fn add(&mut self, line: &[u8], known: bool) {
-        self.lines += 1;
-        self.bytes += line.len() + 1;
-        self.strange |= line.len() >= PIPE_BUF || !known;
-        self.minus |= memchr::memchr(b'-', line).is_some();
-        self.remark |= [&b" (forced)"[..], b" (checking for"]
-            .iter()
-            .any(|remark| memchr::memmem::find(line, remark).is_some());
-    }
-
-    /// Whether a piece that may be left out of the line could be hidden in a long write.
-    fn may_hide(&self, way: &[u8], next: &[u8]) -> bool {
-        if !self.strange || self.bytes <= PIPE_BUF {
-            return false;
-        }
-        // The numbers that are ever negative are so by one: ids until Go 1.19, nmidlelocked.
-        let one =
-            matches!(next, [b'1', rest @ ..] if !rest.first().is_some_and(u8::is_ascii_digit));
-        let signed = [&b"m="[..], b"p=", b"g=", b"throwing=", b"nmidlelocked="];
-        // Free text may be empty, which is no piece at all.
-        let text = [&b"("[..], b"preemptoff="].iter().any(|before| way.ends_with(before));
-        text || self.minus && one && signed.iter().any(|field| way.ends_with(field))
-            || self.remark
-                && way.starts_with(b"gc ")
-                && [&b" P"[..], b"%"].iter().any(|end| way.ends_with(end))
     }
 }
 
@@ -380,6 +380,13 @@ pub fn start(line: &[u8]) -> Option<(RecordKind, usize)> {
 /// is printed under the runtime's print lock as a whole, the others are not.
 pub(super) fn surrounds(outer: Option<RecordKind>, inner: RecordKind) -> bool {
     outer.is_some_and(|outer| outer != RecordKind::Gc) && inner == RecordKind::Gc
+}
+
+/// Whether `line` may begin one of the printer of `kind`, whose last one would be over then.
+fn begins_anew(kind: RecordKind, line: &[u8]) -> bool {
+    start(line).is_some_and(|(begun, length)| {
+        printer(begun) == printer(kind) && longest_beginning(&[], line, length) > length
+    })
 }
 
 /// The runtime ends a line of a printer before that one begins the next.
@@ -427,6 +434,8 @@ mod tests {
         let mut other = |line: &str| reassembler.other_line(line.as_bytes(), &mut None);
         let first = "SCHED 20ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=0";
         assert_eq!(other(&format!("{first}{GC}")), Outcome::Around(first.len()));
+        reassembler.trace_line(RecordKind::Gc);
+        let mut other = |line: &str| reassembler.other_line(line.as_bytes(), &mut None);
         assert_eq!(other(" [1 2]"), Outcome::Whole(vec![format!("{first} [1 2]").into_bytes()]));
     }
 
@@ -464,10 +473,10 @@ mod tests {
     #[test]
     fn pieces_before_a_line_of_unknown_shape_are_not_guessed() {
         let number = [
-            "SCHED 402ms: gomaxprocs=2 idleprocs=2 threads=8 spinningthreads=0 needspinning=0 idlethreads=3 runqueue=03692581 of them",
+            "SCHED 402ms: gomaxprocs=2 idleprocs=2 threads=8 spinningthreads=0 needspinning=0 idlethreads=3 runqueue=13692581 of them",
             " [ 0 0 ] schedticks=[ 14603 6223 ]",
         ];
-        assert!(run(&number).0.is_empty());
+        assert_ne!(run(&number).0.len(), 1);
         let sign = [
             "SCHED 282ms: gomaxprocs=2 idleprocs=1 threads=- item of a list",
             "7 spinningthreads=0 needspinning=0 idlethreads=1 runqueue=1 [ 0 0 ] schedticks=[ 27493 28554 ]",
@@ -476,7 +485,8 @@ mod tests {
         for unknown in ["INFO\tstarted", "count=3\tstarted"] {
             let first = format!("  G2: status=4({unknown}");
             let found = run(&[&first, "force gc (idle)) m=-1 lockedm=-1"]).0;
-            assert!(found.len() != 1, "{found:?}");
+            // A reason is known as a whole.
+            assert_eq!(found, ["  G2: status=4(force gc (idle)) m=-1 lockedm=-1"]);
         }
     }
 
@@ -493,11 +503,11 @@ mod tests {
         assert!(run(&lines).0.iter().all(|line| line.contains("0.18+0.005 ms cpu")));
     }
 
-    /// " throwing=" became a beginning of the service's lines, and digits before it the runtime's.
+    /// Such a piece became a beginning of the service's lines, and digits before it the runtime's.
     #[test]
     fn after_a_beginning_that_was_not_believed_nothing_is_learned_until_a_whole_line() {
         let mut reassembler = Reassembler::default();
-        let piece = b" throwing=92581 throwing=4";
+        let piece = b" locks=92581 locks=4";
         assert_eq!(reassembler.other_line(b"  M5: p=", &mut None), Outcome::Foreign);
         reassembler.learn(piece);
         assert!(!reassembler.knows(piece));
@@ -525,5 +535,88 @@ mod tests {
             "0.193s 0%: 0.025+0.55+0.003 ms clock, 0.050+0/0.17/0.20+0.006 ms cpu, 2->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
         ];
         assert_eq!(run(&lines), (vec![], vec![RecordKind::Gc]));
+    }
+
+    const SCHED: &str = "SCHED 402ms: gomaxprocs=2 idleprocs=2 threads=8 spinningthreads=0 needspinning=0 idlethreads=3 runqueue=";
+    const QUEUES: &str = " [ 0 0 ] schedticks=[ 14603 6223 ]";
+
+    /// The right way was given up where nobody knew the place between digits, and a wrong one stayed.
+    #[test]
+    fn a_counter_before_a_known_beginning_leaves_every_way_or_none() {
+        let lines = ["2 items done", &format!("{SCHED}12 items done"), QUEUES];
+        let (whole, _) = run(&lines);
+        assert!(whole.len() > 1 && whole.contains(&format!("{SCHED}1{QUEUES}")), "{whole:?}");
+    }
+
+    /// Digits before the service's "gc 3 @" were the runtime's, because of what stood behind them.
+    #[test]
+    fn words_that_imitate_an_inner_line_prove_no_digits() {
+        let lines = [
+            "14703692581gc 3 @",
+            &format!("{SCHED}14703692581gc 3 @"),
+            "58147036925gc 7 @",
+            QUEUES,
+        ];
+        assert!(run(&lines).0.iter().all(|line| !line.contains("14703692581")));
+        let unknown = [&format!("{SCHED}147gc 3 @home") as &str, QUEUES];
+        assert_ne!(run(&unknown).0.len(), 1, "that inner line has no end");
+    }
+
+    /// "force " was the piece, and "gc (idle)) m=nil" another line.
+    #[test]
+    fn no_line_begins_inside_a_statement() {
+        let lines =
+            ["2026/11/21 10:00:00 x", "  G2: status=4(force gc (idle)) m=2026/11/21 10:00:00 y"];
+        let mut reassembler = Reassembler::default();
+        let outcomes = lines.map(|line| reassembler.other_line(line.as_bytes(), &mut None));
+        assert_eq!(outcomes, [Outcome::Foreign, Outcome::Piece]);
+    }
+
+    /// The right way had a reason with words of the service behind it, and "()" was given out.
+    #[test]
+    fn a_wait_reason_ends_where_a_known_one_does() {
+        let lines = [
+            "  G22: status=4(words of it",
+            "GC worker (idle)ltick=gc = @70369/=+1",
+            ") m=-1 lockedm=-1",
+        ];
+        assert_ne!(run(&lines).0.len(), 1);
+    }
+
+    /// A service may log an empty line: then the line ends behind the reason, or before it.
+    #[test]
+    fn pieces_with_nothing_behind_them_may_be_the_runtimes() {
+        assert_ne!(run(&["  G1: status=4(select", ") m=nil lockedm=nil"]).0.len(), 1);
+    }
+
+    /// Of a line that was learned by mistake, " preemptoff=", the words after it were the service's.
+    #[test]
+    fn known_words_in_the_middle_of_the_runtimes_do_not_end_them() {
+        let mut reassembler = Reassembler::default();
+        reassembler.learn(b" mallocing=hello");
+        let line = "  M2: p=-1 curg=19 mallocing=0 throwing=0 preemptoff= locks=0 dying=0 spinning=false blocked=true581 s=x";
+        reassembler.other_line(line.as_bytes(), &mut None);
+        let whole = reassembler.other_line(b" lockedg=-1", &mut None);
+        let expected = format!("{} lockedg=-1", line.strip_suffix("581 s=x").unwrap());
+        assert!(matches!(whole, Outcome::Whole(texts) if texts == [expected.into_bytes()]));
+    }
+
+    /// "SCHED" was an unknown field of the line before, which got the rest of the next.
+    #[test]
+    fn the_next_line_of_a_printer_is_no_piece_of_the_last() {
+        let open = "SCHED 77ms: gomaxprocs=2 idleprocs=1 threads=7 spinningthreads=0 needspinning= mallocing=7";
+        let next = "SCHED 87ms: gomaxprocs=2 idleprocs=2 threads=7 spinningthreads=0 needspinning= mallocing=8";
+        let lines = [open, next, "0 idlethreads=2 runqueue=0 [ 0 0 ] schedticks=[ 14278 16 ]"];
+        assert!(!run(&lines).0.iter().any(|line| line.contains("SCHED 77ms")));
+    }
+
+    #[test]
+    fn a_gctrace_line_outlives_words_that_imitate_another() {
+        let (head, rest) = GC.split_at(GC.find("+0.002").unwrap());
+        let log = "2026/11/21 10:00:00 INFO x";
+        let (first, second) = head.split_at(6);
+        let lines =
+            [log, &format!("{first}{log}"), &format!("{second}{log}"), "  G7: is late", log, rest];
+        assert_eq!(run(&lines).0, [GC]);
     }
 }

@@ -211,9 +211,38 @@ pub fn of_reason(reason: &str) -> ReleaseRange {
     found.map_or(ReleaseRange::ALL, |(_, range)| *range)
 }
 
+/// What `preemptoff` may be, of all releases (src/runtime/proc.go, `stopTheWorld`; stwReasonStrings).
+const PREEMPT_OFF: [&str; 19] = [
+    "",
+    "gcing",
+    "GC worker init",
+    "GOMAXPROCS",
+    "read mem stats",
+    "profile",
+    "stack trace",
+    "start tracing",
+    "stop tracing",
+    "write heap dump",
+    "GC mark termination",
+    "GC sweep termination",
+    "goroutine profile",
+    "goroutine profile cleanup",
+    "all goroutines stack trace",
+    "AllThreadsSyscall",
+    "start trace",
+    "stop trace",
+    "unknown",
+];
+
 /// Whether a known release has this wait reason. A whole line may hold any text: later ones have more.
 pub fn is_reason(reason: &str) -> bool {
     OTHER_REASONS.contains(&reason) || REASONS.iter().any(|(known, _)| *known == reason)
+}
+
+/// Whether a known release prints this as `preemptoff`: why an M must not be preempted
+/// (src/runtime/mgc.go, `gcing`; else the reasons to stop the world).
+pub fn is_preempt_off(why: &str) -> bool {
+    PREEMPT_OFF.contains(&why)
 }
 
 /// The releases that print such a heap goal (MiB); one that is a real goal tells nothing.

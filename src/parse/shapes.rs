@@ -15,14 +15,29 @@ const FIRST_LINES: u32 = 1024;
 const MORE_LINES: u32 = 64;
 
 /// Words in the rest of a trace line whose beginning was lost; that is no line of the service.
-const TAILS: [&[u8]; 10] = [
+const TAILS: [&[u8]; 25] = [
+    b"gomaxprocs=",
     b"idleprocs=",
+    b"spinningthreads=",
+    b"needspinning=",
+    b"idlethreads=",
     b"runqueue=",
     b"schedticks=",
+    b"gcwaiting=",
+    b"nmidlelocked=",
+    b"stopwait=",
+    b"sysmonwait=",
     b" ms clock, ",
     b" ms cpu, ",
     b" MB goal",
+    b" MB stacks",
+    b" MB globals",
     b"schedtick=",
+    b" curg=",
+    b" mallocing=",
+    b" throwing=",
+    b" preemptoff=",
+    b" spinning=",
     b" lockedm=",
     b" lockedg=",
     b" dying=",
@@ -67,7 +82,7 @@ impl Shapes {
 
     /// Learns from a line of the service.
     pub fn learn_now(&mut self, line: &[u8]) {
-        if TAILS.iter().any(|tail| memchr::memmem::find(line, tail).is_some()) {
+        if has_runtime_word(line) {
             return;
         }
         let shape = shape(line);
@@ -89,6 +104,12 @@ impl Shapes {
         let shape = shape(line);
         self.known.iter().any(|(known, _)| *known == shape)
     }
+}
+
+/// Whether there are words in it that hardly any service says.
+#[must_use]
+pub fn has_runtime_word(text: &[u8]) -> bool {
+    TAILS.iter().any(|tail| memchr::memmem::find(text, tail).is_some())
 }
 
 /// Whether a line begins with a number whose width does not change: a date (2026/…), a clock

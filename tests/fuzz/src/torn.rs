@@ -22,14 +22,29 @@ const SHAPES_MAX: usize = 4;
 const WARM_UP_LINES: usize = 12;
 
 /// As in `parse::shapes`: a line with such words is never taken for the service's.
-const TAILS: [&str; 10] = [
+const TAILS: [&str; 25] = [
+    "gomaxprocs=",
     "idleprocs=",
+    "spinningthreads=",
+    "needspinning=",
+    "idlethreads=",
     "runqueue=",
     "schedticks=",
+    "gcwaiting=",
+    "nmidlelocked=",
+    "stopwait=",
+    "sysmonwait=",
     " ms clock, ",
     " ms cpu, ",
     " MB goal",
+    " MB stacks",
+    " MB globals",
     "schedtick=",
+    " curg=",
+    " mallocing=",
+    " throwing=",
+    " preemptoff=",
+    " spinning=",
     " lockedm=",
     " lockedg=",
     " dying=",
@@ -57,7 +72,8 @@ impl<'a> Logger<'a> {
             *byte = digit(at);
         }
         let text = String::from_utf8_lossy(&line);
-        let usable = !line.is_empty()
+        // A line of the reader has no CR at its end.
+        let usable = !text.trim_end_matches('\r').is_empty()
             && !TAILS.iter().any(|tail| text.contains(tail))
             && !matches!(read(&line), Verdict::Trace(_));
         line.push(b'\n');
