@@ -39,9 +39,7 @@ for target in "${targets[@]}"; do
     if [ -d "$here/$kind/$target" ]; then seeds+=("$here/$kind/$target"); fi
   done
   log="$work/$target.log"
-  limit="-max_total_time=$seconds"
-  if [ "$target" = "${FUZZ_REPLAY:-}" ]; then limit=-runs=0; fi
-  if "$fuzz" "$limit" -timeout=10 -rss_limit_mb=2048 -max_len=4096 -len_control=20 \
+  if "$fuzz" "-max_total_time=$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=4096 -len_control=20 \
     ${CI:+-seed=1} -dict="$here/tokens.dict" -artifact_prefix="$findings/$target-" -print_final_stats=1 \
     "$found" "${seeds[@]}" >"$log" 2>&1; then
     verdict=ok
