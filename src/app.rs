@@ -18,6 +18,7 @@ use crate::ingest::{command, fifo, stdin};
 use crate::keeper::Keeper;
 use crate::model::sink::TraceSink;
 use crate::pipeline::{Pipeline, services::Pipelines};
+use crate::probe::Prober;
 use crate::runtime::health::{Health, Latch};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::Trigger;
@@ -117,6 +118,7 @@ impl App {
         let clients: Vec<_> = clients.collect();
         let reached = config.services.iter().cloned().zip(clients.iter().cloned());
         let survey = Arc::new(Survey::new(reached, &stations.pipelines, &stations.metrics));
+        let metrics = Arc::clone(&stations.metrics);
         let routes = Arc::new(Routes {
             pipelines: stations.pipelines.clone(),
             keeper: stations.keeper.clone(),
@@ -124,6 +126,7 @@ impl App {
             health,
             metrics: Arc::clone(&stations.metrics),
             survey: Arc::clone(&survey),
+            prober: config.probe.clone().map(|probe| Prober::new(probe, metrics)),
             page: Page::new(&config),
         });
         Self { stations, supervisor, routes, triggers, survey, clients, config }

@@ -19,6 +19,7 @@
 //! - [`export`]: a snapshot → the page (pure)
 //! - [`pipeline`]: one service's pure stations in a row, behind one lock
 //! - [`state`]: what outlives us; [`keeper`]: when it is saved
+//! - [`probe`]: `/probe`, one read for whoever asks
 //! - [`serve`]: the HTTP server
 //! - [`runtime`]: tasks, signals, backoff, readiness
 //! - [`telemetry`]: about ourselves
@@ -47,6 +48,8 @@ pub mod pipeline;
 pub mod keeper;
 
 pub mod survey;
+
+pub mod probe;
 
 pub mod serve;
 

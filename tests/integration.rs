@@ -39,6 +39,7 @@ mod http;
 mod layering;
 mod leaks;
 mod pprof_recorded;
+mod probe;
 mod prometheus;
 mod restarts;
 mod samples;

@@ -16,15 +16,29 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("state", &["model"]),
     ("pipeline.rs", PIPELINE),
     ("pipeline", PIPELINE),
+    ("probe.rs", PROBE),
     ("survey.rs", &["pipeline", "ingest", "parse", "model", "config", "telemetry"]),
     ("keeper.rs", &["pipeline", "state", "config", "telemetry"]),
     (
         "serve",
-        &["model", "export", "pipeline", "keeper", "survey", "config", "runtime", "telemetry"],
+        &[
+            "model",
+            "export",
+            "pipeline",
+            "keeper",
+            "survey",
+            "probe",
+            "config",
+            "runtime",
+            "telemetry",
+        ],
     ),
     ("runtime", &["telemetry"]),
     ("telemetry", &["model"]),
 ];
+
+const PROBE: &[&str] =
+    &["pipeline", "ingest", "frame", "aggregate", "export", "model", "config", "telemetry"];
 
 const PIPELINE: &[&str] =
     &["model", "config", "frame", "parse", "aggregate", "export", "state", "telemetry"];

@@ -153,7 +153,7 @@ fn scrape_when(text: &str) -> Result<ScrapeWhen, String> {
     }
 }
 
-fn positive(text: &str) -> Result<Duration, String> {
+pub(super) fn positive(text: &str) -> Result<Duration, String> {
     let value = duration(text)?;
     if value.is_zero() { Err("must be more than 0".into()) } else { Ok(value) }
 }

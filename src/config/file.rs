@@ -13,6 +13,7 @@ use super::fields::{Fields, Problems};
 use super::http::Http;
 use super::leak_detector::leak_detector;
 use super::node::{self, Node, Value};
+use super::probe::Probe;
 use super::units::{duration, size};
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Problem, STATE_INTERVAL, Service, StartAt, State,
@@ -53,10 +54,11 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
     let listen = fields.parsed("listen", listen_address).unwrap_or(LISTEN);
     let log = fields.map("log").map(log).unwrap_or_default();
     let leaks = fields.map("leak_detector").map(|keys| leak_detector(keys, &Params::default()));
+    let probe = fields.map("probe").and_then(Probe::read);
     let services = services(&mut fields, &Arc::new(leaks.unwrap_or_default()), problems);
     let state = fields.map("state").and_then(state);
     fields.finish();
-    Some(Config { listen, log, services, state })
+    Some(Config { listen, log, services, state, probe })
 }
 
 /// Reads `ADDRESS:PORT`.
@@ -125,7 +127,7 @@ pub fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
 
 fn services(fields: &mut Fields<'_>, leaks: &Arc<Params>, problems: &Problems) -> Vec<Service> {
     let Some(items) = fields.list("services") else {
-        if fields.get("services").is_none() {
+        if fields.get("services").is_none() && !fields.has("probe") {
             fields.problem(fields.line(), "services", "is missing; it is a list with a name and at least one of trace, expvar for each service");
         }
         return Vec::new();

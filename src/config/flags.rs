@@ -114,7 +114,13 @@ impl Flags {
             runqueue_per_p: false,
             leak_detector: Arc::default(),
         };
-        Ok(Config { listen: LISTEN, log: Log::default(), services: vec![service], state: None })
+        Ok(Config {
+            listen: LISTEN,
+            log: Log::default(),
+            services: vec![service],
+            state: None,
+            probe: None,
+        })
     }
 }
 

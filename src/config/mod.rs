@@ -13,6 +13,7 @@ pub mod godebug;
 pub mod http;
 pub mod leak_detector;
 pub mod node;
+pub mod probe;
 mod rules;
 pub mod units;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Where counters and positions outlive us.
     pub state: Option<State>,
+    /// What may be read for others.
+    pub probe: Option<probe::Probe>,
 }
 
 /// Settings of the state directory.

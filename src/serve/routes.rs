@@ -5,6 +5,7 @@
 //! | `/` | a plain page with links |
 //! | `/metrics` | every series |
 //! | `/api/v1/services` | each service and what it offers, as JSON |
+//! | `/probe` | one read of a target, if the config allows it |
 //! | `/-/healthy` | 200 while every part of the exporter works, else 503 |
 //! | `/-/ready` | 200 once every source was read to its end or has failed, else 503 |
 
@@ -23,6 +24,7 @@ use super::services;
 use crate::export::text;
 use crate::keeper::Keeper;
 use crate::pipeline::services::Pipelines;
+use crate::probe::{ProbeError, Prober};
 use crate::runtime::health::Health;
 use crate::runtime::trigger::Trigger;
 use crate::survey::Survey;
@@ -43,6 +45,8 @@ pub struct Routes {
     pub metrics: Arc<Metrics>,
     /// What each service offers.
     pub survey: Arc<Survey>,
+    /// Reads targets for others.
+    pub prober: Option<Prober>,
     /// The landing page.
     pub page: Page,
 }
@@ -79,7 +83,7 @@ impl Routes {
     /// Answers a request; its body is not read.
     pub async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        let known = ["/", "/metrics", "/api/v1/services", "/-/healthy", "/-/ready"]
+        let known = ["/", "/metrics", "/api/v1/services", "/probe", "/-/healthy", "/-/ready"]
             .into_iter()
             .find(|known| *known == path);
         let readable = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -87,6 +91,10 @@ impl Routes {
             None => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found; try /metrics\n")),
             Some(_) if !readable => {
                 (StatusCode::METHOD_NOT_ALLOWED, TEXT, Bytes::from_static(b"use GET\n"))
+            }
+            Some("/probe") => {
+                let query = request.uri().query().unwrap_or_default();
+                self.probe(query, patience(request.headers())).await
             }
             Some(path) => self.get(path, patience(request.headers())).await,
         };
@@ -117,6 +125,25 @@ impl Routes {
             }
             _ => (StatusCode::OK, "text/html; charset=utf-8", self.page.html().into()),
         }
+    }
+
+    async fn probe(&self, query: &str, patience: Option<Duration>) -> Answer {
+        let Some(prober) = &self.prober else {
+            let off = Bytes::from_static(b"/probe is off: the config has no probe\n");
+            return (StatusCode::NOT_FOUND, TEXT, off);
+        };
+        let status = match prober.page(query, patience).await {
+            Ok(page) => return (StatusCode::OK, text::CONTENT_TYPE, page.into()),
+            Err(error) => (
+                error.to_string(),
+                match error {
+                    ProbeError::Request(_) => StatusCode::BAD_REQUEST,
+                    ProbeError::Forbidden(_) => StatusCode::FORBIDDEN,
+                    ProbeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                },
+            ),
+        };
+        (status.1, TEXT, format!("{}\n", status.0).into())
     }
 
     fn services(&self) -> Answer {

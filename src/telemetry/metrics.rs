@@ -56,6 +56,7 @@ pub struct Metrics {
     pub scrapes: IntCounterVec,
     pub scrape_errors: IntCounterVec,
     pub scrapes_late: IntCounterVec,
+    pub probe_errors: IntCounterVec,
     pub unreadable_vars: IntCounterVec,
     pub dropped_vars: IntCounterVec,
     pub retyped_vars: IntCounterVec,
@@ -219,6 +220,11 @@ impl Metrics {
                 "scrapes_late_total",
                 "Answers to /metrics that did not wait for the read of an endpoint to end, because Prometheus' scrape timeout was near; they show what was read before.",
                 &["service", "source"],
+            )?,
+            probe_errors: counters(
+                "probe_errors_total",
+                "Targets of /probe that could not be read, by reason; the answer says which it was.",
+                &["reason"],
             )?,
             unreadable_vars: counters(
                 "expvar_unreadable_total",

@@ -11,11 +11,13 @@ use hyper::header::{
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 
+use super::connect::Way;
 use super::error::FetchError;
 use super::tls::{Cache, Connector};
 use super::{body, connect, files};
 use crate::config::endpoint::{Endpoint, is_tls};
 use crate::config::http::Http;
+use crate::config::probe::Network;
 
 /// How we name ourselves to services.
 const AGENT: &str = concat!("godebug-exporter/", env!("CARGO_PKG_VERSION"));
@@ -25,6 +27,8 @@ const AGENT: &str = concat!("godebug-exporter/", env!("CARGO_PKG_VERSION"));
 pub struct Client {
     http: Http,
     tls: Arc<Cache>,
+    /// Where connections may go; nowhere else if there are any.
+    networks: Option<Vec<Network>>,
 }
 
 /// What of a request depends on files.
@@ -37,7 +41,13 @@ impl Client {
     /// For these settings.
     #[must_use]
     pub fn new(http: Http) -> Self {
-        Self { http, tls: Arc::default() }
+        Self { http, tls: Arc::default(), networks: None }
+    }
+
+    /// The same, for addresses in these networks only.
+    #[must_use]
+    pub fn within(http: Http, networks: Vec<Network>) -> Self {
+        Self { networks: Some(networks), ..Self::new(http) }
     }
 
     /// Reads an endpoint once, within its time and its size. Redirects are not followed. The
@@ -50,8 +60,9 @@ impl Client {
         let started = tokio::time::Instant::now();
         let opened = async {
             let prepared = self.prepared(&endpoint.url).await?;
-            let stream =
-                connect::open(&self.http, prepared.tls.as_ref(), &endpoint.url, limit).await?;
+            let networks = self.networks.as_deref();
+            let way = Way { http: &self.http, tls: prepared.tls.as_ref(), networks, limit };
+            let stream = connect::open(&way, &endpoint.url).await?;
             Ok((prepared, stream))
         };
         let late = FetchError::ConnectTimeout(limit);

@@ -16,20 +16,27 @@ use super::error::FetchError;
 use super::tls::Connector;
 use crate::config::endpoint::is_tls;
 use crate::config::http::Http;
+use crate::config::probe::Network;
 
 /// What HTTP is spoken over.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Opens what `http` says; `tls` is there if the address wants it. An attempt at one of several
-/// addresses of a host takes at most its share of `limit`.
-pub(super) async fn open(
-    http: &Http,
-    tls: Option<&Connector>,
-    url: &Uri,
-    limit: Duration,
-) -> Result<Box<dyn Stream>, FetchError> {
+/// How a connection is made.
+pub(super) struct Way<'a> {
+    pub(super) http: &'a Http,
+    /// There if the address wants it.
+    pub(super) tls: Option<&'a Connector>,
+    /// Where it may go, if not everywhere.
+    pub(super) networks: Option<&'a [Network]>,
+    /// An attempt at one of several addresses of a host takes at most its share of this.
+    pub(super) limit: Duration,
+}
+
+/// Opens a connection.
+pub(super) async fn open(way: &Way<'_>, url: &Uri) -> Result<Box<dyn Stream>, FetchError> {
+    let Way { http, tls, .. } = way;
     let plain: Box<dyn Stream> = match (&http.unix_socket, &http.proxy) {
         (Some(path), _) => {
             let address = || path.display().to_string();
@@ -38,10 +45,10 @@ pub(super) async fn open(
         }
         (None, Some(proxy)) => {
             let stream =
-                tcp(proxy, limit).await.map_err(|error| FetchError::Proxy(error.to_string()))?;
+                tcp(proxy, way).await.map_err(|error| FetchError::Proxy(error.to_string()))?;
             if is_tls(url) { tunnel(stream, url).await? } else { Box::new(stream) }
         }
-        (None, None) => Box::new(tcp(url, limit).await?),
+        (None, None) => Box::new(tcp(url, way).await?),
     };
     match tls {
         Some(connector) => Ok(Box::new(connector.connect(url, plain).await?)),
@@ -56,17 +63,22 @@ pub(super) fn host_and_port(url: &Uri) -> (&str, u16) {
     (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
 
-async fn tcp(url: &Uri, limit: Duration) -> Result<TcpStream, FetchError> {
+async fn tcp(url: &Uri, way: &Way<'_>) -> Result<TcpStream, FetchError> {
     let (host, port) = host_and_port(url);
     let found = tokio::net::lookup_host((host, port)).await;
     let found = found.map_err(|source| FetchError::Resolve { host: host.to_owned(), source })?;
     let addresses: Vec<SocketAddr> = found.collect();
-    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let share = way.limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = FetchError::Resolve {
         host: host.to_owned(),
         source: io::Error::other("it has no address"),
     };
     for address in addresses {
+        // The address itself is checked, not a name that may mean another one now.
+        if way.networks.is_some_and(|all| !all.iter().any(|one| one.contains(address.ip()))) {
+            last = FetchError::NotAllowed(address.ip());
+            continue;
+        }
         let attempt = tokio::time::timeout(share, TcpStream::connect(address)).await;
         match attempt.unwrap_or_else(|_late| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => return Ok(stream),

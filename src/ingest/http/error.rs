@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ pub enum FetchError {
         /// Why.
         source: io::Error,
     },
+    /// Not in the networks that we may connect to.
+    #[error("probe.networks does not allow {0}, the target's address")]
+    NotAllowed(IpAddr),
     /// No connection.
     #[error("cannot connect to {address}: {source}")]
     Connect {
@@ -91,6 +95,7 @@ impl FetchError {
         match self {
             Self::File { .. } | Self::TlsConfig(_) => Reason::BadFile,
             Self::Resolve { .. } => Reason::Dns,
+            Self::NotAllowed(_) => Reason::PermissionDenied,
             Self::Connect { source, .. } => Reason::of_connect(source),
             Self::Proxy(_) => Reason::Proxy,
             Self::Tls(error) => of_tls(error),

@@ -91,6 +91,7 @@ fn config(listen: SocketAddr) -> anyhow::Result<Config> {
         log: Log { level: tracing::level_filters::LevelFilter::WARN, ..Log::default() },
         services,
         state: None,
+        probe: None,
     })
 }
 
