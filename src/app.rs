@@ -1,5 +1,7 @@
 //! Puts the stations together: `Config` → [`App::build`] (binds the socket) → [`App::run`].
 
+pub mod pprof;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::SourceTelemetry;
 use crate::telemetry::state::StateTelemetry;
+use pprof::{PprofTriggers, Reading};
 
 /// How long tasks may take to end when we stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -59,9 +62,11 @@ impl Stations {
         let metrics = Arc::new(Metrics::new().context("cannot register our own metrics")?);
         let pipeline = |service| Pipeline::new(service, Arc::clone(&metrics), trace_lines);
         let services: Vec<_> = config.services.iter().map(pipeline).collect();
-        // A service that is a pattern has the series of its files, and its own only from expvar.
+        // A service that is a pattern has the series of its files, and its own only from endpoints.
         let own = config.services.iter().zip(&services);
-        let own = own.filter(|(service, _)| !has_pattern(service) || service.expvar.is_some());
+        let own = own.filter(|(service, _)| {
+            !has_pattern(service) || service.expvar.is_some() || service.pprof.is_some()
+        });
         let own = own.map(|(_, pipeline)| Arc::clone(pipeline)).collect();
         let pipelines = Pipelines::new(own, Arc::clone(&metrics));
         Ok(Self { services, pipelines, metrics, keeper: None })
@@ -93,6 +98,7 @@ pub struct App {
     triggers: Vec<Arc<Trigger>>,
     survey: Arc<Survey>,
     clients: Vec<Arc<Client>>,
+    pprof_triggers: Vec<PprofTriggers>,
     config: Config,
 }
 
@@ -118,24 +124,35 @@ impl App {
         let clients: Vec<_> = clients.collect();
         let reached = config.services.iter().cloned().zip(clients.iter().cloned());
         let survey = Arc::new(Survey::new(reached, &stations.pipelines, &stations.metrics));
+        let pprof_triggers: Vec<_> =
+            config.services.iter().map(|_| PprofTriggers::default()).collect();
+        let profiles = config.services.iter().zip(&pprof_triggers);
+        let profiles =
+            profiles.flat_map(|(service, triggers)| triggers.on_scrape(service, &stations.metrics));
         let metrics = Arc::clone(&stations.metrics);
         let routes = Arc::new(Routes {
             pipelines: stations.pipelines.clone(),
             keeper: stations.keeper.clone(),
-            on_scrape: on_scrape.collect(),
+            on_scrape: on_scrape.chain(profiles).collect(),
             health,
             metrics: Arc::clone(&stations.metrics),
             survey: Arc::clone(&survey),
             prober: config.probe.clone().map(|probe| Prober::new(probe, metrics)),
             page: Page::new(&config),
         });
-        Self { stations, supervisor, routes, triggers, survey, clients, config }
+        Self { stations, supervisor, routes, triggers, pprof_triggers, survey, clients, config }
     }
 
     /// The pipelines, for who feeds them in another way.
     #[must_use]
     pub fn stations(&self) -> &Stations {
         &self.stations
+    }
+
+    /// Who may ask for profiles of each service, in the order of the config.
+    #[must_use]
+    pub fn pprof_triggers(&self) -> &[PprofTriggers] {
+        &self.pprof_triggers
     }
 
     /// The owner of all tasks.
@@ -224,7 +241,7 @@ impl App {
         });
     }
 
-    /// Begins to read the expvar endpoints.
+    /// Begins to read the endpoints.
     pub fn start_endpoints(&self) {
         let services = self.config.services.iter().zip(&self.stations.services);
         let services = services.zip(&self.triggers).zip(&self.clients);
@@ -243,6 +260,13 @@ impl App {
                 telemetry,
             };
             self.supervisor.spawn("expvar", scraper.run(latch, stop));
+        }
+        let services = self.config.services.iter().zip(&self.stations.services);
+        let services = services.zip(&self.pprof_triggers).zip(&self.clients);
+        for (((service, pipeline), triggers), client) in services {
+            let Some(pprof) = &service.pprof else { continue };
+            let (supervisor, metrics) = (&self.supervisor, &self.stations.metrics);
+            Reading { service, pprof, pipeline, client, triggers, supervisor, metrics }.start();
         }
     }
 

@@ -108,6 +108,10 @@ struct Common {
     /// file can say otherwise.
     #[arg(long, value_name = "URL")]
     expvar: Option<String>,
+    /// The service's pprof endpoint: http://127.0.0.1:6060/debug/pprof. Goroutines and threads are
+    /// read every 30 s; a config file can say otherwise.
+    #[arg(long, value_name = "URL")]
+    pprof: Option<String>,
     #[command(flatten)]
     reach: Reach,
     /// Least important of our own log lines to write: error, warn, info, debug [default: info; exec: warn].
@@ -121,7 +125,7 @@ struct Common {
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Config file (YAML); without one, the flags below describe one service.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "expvar", "file", "stdin", "fifo", "from_beginning", "Reach"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "expvar", "pprof", "file", "stdin", "fifo", "from_beginning", "Reach"])]
     config: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -266,6 +270,7 @@ fn run_config(args: RunArgs) -> Result<Config, Failure> {
             child: false,
             expvar: args.common.expvar.clone(),
             reach: args.common.reach.clone(),
+            pprof: args.common.pprof.clone(),
         }
         .config(None)
         .map_err(|what| Failure::Usage(vec![what]))?,
@@ -290,6 +295,7 @@ fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {
         child: true,
         expvar: args.common.expvar.clone(),
         reach: args.common.reach.clone(),
+        pprof: args.common.pprof.clone(),
         ..Flags::default()
     };
     let program = args.command.first().map(PathBuf::from);

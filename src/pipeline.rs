@@ -4,6 +4,7 @@
 //! across an await.
 
 mod endpoints;
+mod pprof;
 pub mod saved;
 pub mod services;
 mod sink;
@@ -58,6 +59,7 @@ pub struct Pipeline {
     follows_file: bool,
     is_one_of_many: bool,
     replays: bool,
+    profiler_labels: Arc<[Box<str>]>,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,8 @@ impl Pipeline {
             cost_told: false,
             exportable: None,
         };
+        let pprof = service.pprof.as_ref();
+        let profiler_labels = pprof.map(|pprof| Arc::clone(&pprof.labels)).unwrap_or_default();
         let name = service.identity.service.as_str();
         let stream = service.trace.as_ref().map(|trace| trace.source.to_string());
         let stream =
@@ -142,7 +146,8 @@ impl Pipeline {
             is_one_of_many: service.identity.log.is_some(),
             source: source_of(service).into(),
             follows_file,
-            replays: follows_file && service.expvar.is_none(),
+            replays: follows_file && service.expvar.is_none() && service.pprof.is_none(),
+            profiler_labels,
         })
     }
 
@@ -247,12 +252,17 @@ impl Pipeline {
 }
 
 fn options(service: &Service) -> Options {
+    let pprof = service.pprof.as_ref();
     Options {
         trace: service.trace.as_ref().is_some_and(|trace| {
             // Each file of a pattern has a pipeline of its own.
             !trace.source.is_pattern() || service.identity.log.is_some()
         }),
         expvar: service.expvar.is_some(),
+        pprof: pprof.is_some(),
+        heap: service.expvar.is_none() && pprof.is_some_and(|pprof| pprof.heap),
+        functions: pprof.map_or(0, |pprof| pprof.functions),
+        labels: pprof.map(|pprof| Arc::clone(&pprof.label_names)).unwrap_or_default(),
         per_p: service.runqueue_per_p,
         by_size: service.expvar.as_ref().is_some_and(|expvar| expvar.by_size),
     }

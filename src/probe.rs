@@ -150,6 +150,7 @@ fn snapshot(endpoint: &Endpoint, body: &[u8]) -> Result<ServiceSnapshot, (Reason
             by_size: false,
             variables: Arc::default(),
         }),
+        pprof: None,
         http: Http::default(),
         runqueue_per_p: false,
         leak_detector: Arc::default(),

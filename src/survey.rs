@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hyper::{StatusCode, Uri};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::endpoint::{Endpoint, Kind};
+use crate::config::endpoint::{EXPVAR, Endpoint, Kind};
 use crate::config::{Service, TraceSource};
 use crate::ingest::http::client::Client;
 use crate::ingest::http::error::FetchError;
@@ -214,7 +214,9 @@ impl Surveyed {
     fn goroutineleak(&self, pages: &Pages) -> Finding {
         match &self.places.pprof {
             Place::Nowhere => nowhere("pprof: {url: http://HOST:PORT/debug/pprof}"),
-            Place::Read { leaks: Some(source), .. } => self.read(source),
+            Place::Read { leaks: Some(source), .. } if !pages.index.lacks("goroutineleak") => {
+                self.read(source)
+            }
             Place::Read { .. } | Place::Near(_) => pages.index.finding(
                 |profiles| {
                     if profiles.iter().any(|profile| profile == "goroutineleak") {
@@ -312,6 +314,12 @@ impl<T> Answer<T> {
     }
 }
 
+impl Answer<Vec<String>> {
+    fn lacks(&self, name: &str) -> bool {
+        matches!(self, Self::There(names) if !names.iter().any(|known| known == name))
+    }
+}
+
 /// The records of a trace, by kind: SCHED lines, scheddetail blocks, gc lines.
 #[derive(Debug)]
 struct Trace {
@@ -382,13 +390,21 @@ impl Places {
         };
         let recorded =
             matches!(&service.trace, Some(trace) if trace.source == TraceSource::Recording);
-        let pprof = if recorded { Place::Nowhere } else { near(&expvar, &PPROF_INDEX) };
-        let expvar = expvar.map_or(Place::Nowhere, |endpoint| Place::Read {
-            source: "expvar",
-            endpoint,
-            ask: false,
-            leaks: None,
-        });
+        let pprof = match &service.pprof {
+            Some(pprof) => Place::Read {
+                source: "goroutine",
+                endpoint: pprof.index(),
+                ask: true,
+                leaks: pprof.leaks.map(|_every| "goroutineleak"),
+            },
+            None if recorded => Place::Nowhere,
+            None => near(&expvar, &PPROF_INDEX),
+        };
+        let beside_pprof = service.pprof.as_ref().map(|pprof| pprof.endpoint.clone());
+        let expvar = match expvar {
+            Some(endpoint) => Place::Read { source: "expvar", endpoint, ask: false, leaks: None },
+            None => near(&beside_pprof, &EXPVAR),
+        };
         Self { expvar, pprof }
     }
 }

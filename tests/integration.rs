@@ -38,6 +38,7 @@ mod follow;
 mod http;
 mod layering;
 mod leaks;
+mod pprof;
 mod pprof_recorded;
 mod probe;
 mod prometheus;

@@ -44,7 +44,7 @@ const PIPELINE: &[&str] =
     &["model", "config", "frame", "parse", "aggregate", "export", "state", "telemetry"];
 
 /// Put the rest together, so they may know everything.
-const FREE: &[&str] = &["app.rs", "cli", "cli.rs", "lib.rs", "main.rs", "tools"];
+const FREE: &[&str] = &["app.rs", "app", "cli", "cli.rs", "lib.rs", "main.rs", "tools"];
 
 const PURE: &[&str] = &["model", "frame", "parse", "aggregate", "export", "state/codec.rs"];
 

@@ -3,9 +3,18 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use godebug_exporter::aggregate::catalog::METRICS;
+use godebug_exporter::config;
+use godebug_exporter::export::text;
+use godebug_exporter::frame::packets::TraceLines;
 use godebug_exporter::parse::pprof::stacks::{Profile, read};
 use godebug_exporter::parse::pprof::{PprofError, heap, index};
+use godebug_exporter::pipeline::Pipeline;
+use godebug_exporter::telemetry::metrics::Metrics;
+
+use crate::support::metrics::Page;
 
 /// Name of the release, and the body.
 fn recorded(what: &str, at_least: usize) -> Vec<(String, String)> {
@@ -134,4 +143,60 @@ fn the_index_says_which_profiles_there_are() {
         let goroutines = rows.iter().find(|row| row.name == "goroutine").unwrap().count;
         assert!((30..40).contains(&goroutines), "{release} {goroutines}");
     }
+}
+
+/// What an exporter says that read these bodies.
+fn page(bodies: &[(Profile, &str)]) -> Page {
+    let text = "services: [{name: s, pprof: {url: 'http://h', functions: 50}}]\n";
+    let config = config::file::read(text).unwrap();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let pipeline = Pipeline::new(&config.services[0], metrics, TraceLines::Keep);
+    for (profile, body) in bodies {
+        pipeline.profile(*profile, body.as_bytes()).unwrap();
+    }
+    let mut page = Vec::new();
+    text::services(&mut page, METRICS, &[pipeline.snapshot().unwrap()]);
+    Page::read(&String::from_utf8(page).unwrap())
+}
+
+#[test]
+fn every_release_names_the_functions_that_leak_and_loses_no_goroutine() {
+    let threads = recorded("threadcreate", 16);
+    for ((release, goroutines), (_, threads)) in recorded("goroutine", 16).iter().zip(&threads) {
+        let page = page(&[(Profile::Goroutine, goroutines), (Profile::ThreadCreate, threads)]);
+        let total: f64 =
+            goroutines.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        assert_eq!(page.value("go_goroutines"), total, "{release}");
+        assert_eq!(page.sum("go_goroutines_by_function"), total, "{release}");
+        for n in 1..=5 {
+            let function = format!("go_goroutines_by_function{{function=\"main.leak.func{n}\"}}");
+            assert_eq!(page.value(&function), 2.0, "{release}");
+        }
+        for function in ["net/http.(*conn).serve", "net/http.(*persistConn).writeLoop"] {
+            let function = format!("go_goroutines_by_function{{function=\"{function}\"}}");
+            assert!(page.sum(&function) >= 2.0, "{release} {function}\n{page}");
+        }
+        for own in ["runtime.gopark", "time.Sleep", "sync.runtime_Semacquire"] {
+            assert!(!page.to_string().contains(&format!("\"{own}\"")), "{release}\n{page}");
+        }
+        assert!(page.value("go_threads") >= 5.0, "{release}");
+    }
+}
+
+#[test]
+fn a_body_that_is_cut_takes_back_what_was_known() {
+    let (_, body) = recorded("goroutine", 16).pop().unwrap();
+    let config = config::file::read("services: [{name: s, pprof: {url: 'http://h'}}]\n").unwrap();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let pipeline = Pipeline::new(&config.services[0], metrics, TraceLines::Keep);
+    let series = || {
+        let mut page = Vec::new();
+        text::services(&mut page, METRICS, &[pipeline.snapshot().unwrap()]);
+        Page::read(&String::from_utf8(page).unwrap()).has("go_goroutines")
+    };
+    pipeline.profile(Profile::Goroutine, body.as_bytes()).unwrap();
+    assert!(series());
+    let cut = &body.as_bytes()[..body.len() / 2];
+    assert_eq!(pipeline.profile(Profile::Goroutine, cut), Err(PprofError::Truncated));
+    assert!(!series());
 }

@@ -20,11 +20,21 @@ macro_rules! catalog {
 
 catalog! {
     Goroutines = Gauge "go_goroutines" []
-        "Number of goroutines that currently exist. From scheddetail: neither dead ones nor the runtime's own.";
+        "Number of goroutines that currently exist, without the runtime's own. From pprof, else from the variable of expvar that says it (goroutines, NumGoroutine, …), else from scheddetail.";
     GoroutinesGrowth = Gauge "go_goroutines_growth_per_second" []
         "How fast the least number of goroutines of each ten minutes grew: over the last hour, or while a leak is suspected over the window that shows it; absent in the first hour. From the leak detector (docs/LEAKS.md).";
     GoroutinesLeakSuspected = Gauge "go_goroutines_leak_suspected" []
         "1 while goroutines grow and do not go away, and neither bursts, daily waves, growing load, pools nor restarts explain it. From the leak detector (docs/LEAKS.md).";
+    GoroutinesByFunction = Gauge "go_goroutines_by_function" ["function", "file", "line"]
+        "Goroutines by where they wait: the innermost function of the service's own code, or else the function that the goroutine runs; the largest groups, `other` for the rest. From pprof.";
+    GoroutinesOther = Counter "go_goroutines_function_other_total" []
+        "Goroutines that were summed into the function `other`, over all reads of pprof.";
+    GoroutinesLeaked = Gauge "go_goroutines_leaked" []
+        "Goroutines that the runtime itself proved can never run again, at the last read. From the goroutineleak profile (Go 1.27; 1.26 with the experiment).";
+    GoroutinesLeakedByFunction = Gauge "go_goroutines_leaked_by_function" ["function", "file", "line"]
+        "Leaked goroutines by where they wait, as in go_goroutines_by_function. From the goroutineleak profile.";
+    Threads = Gauge "go_threads" []
+        "Number of OS threads created. From pprof (threadcreate).";
     VersionRange = Gauge "go_version_range_info" ["min", "max"]
         "Always 1; the labels tell the first and the last Go release that can have printed the service's trace, by the forms of its lines. A plus: or a later one.";
     ProcessStarts = Counter "go_process_starts_total" []

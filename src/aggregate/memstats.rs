@@ -1,4 +1,4 @@
-//! What `/debug/vars` says of memory and pauses, over time.
+//! What `/debug/vars`, or else the heap profile, says of memory and pauses, over time.
 
 use std::sync::Arc;
 
@@ -143,7 +143,10 @@ fn is_other_process(seen: &Seen, stats: &MemStats, num_gc: u64) -> bool {
 /// Length and end of a cycle's pause (cycles from 0), if the ring holds it.
 fn pause(stats: &MemStats, cycle: u64) -> Option<(u64, u64)> {
     let at = usize::try_from(cycle % RING).ok()?;
-    Some((*stats.pause_ns.get(at)?, *stats.pause_end_ns.get(at)?))
+    // The heap profile has no ends until Go 1.8.
+    let end = stats.pause_end_ns.get(at).copied();
+    let end = if stats.pause_end_ns.is_empty() { Some(0) } else { end };
+    Some((*stats.pause_ns.get(at)?, end?))
 }
 
 /// As client_golang computes them (runtime/debug.ReadGCStats): over the pauses in the ring.

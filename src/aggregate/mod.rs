@@ -2,18 +2,24 @@
 //!
 //! Pure: `now` is an argument. One [`service::ServiceState`] a service owns everything; `sched`,
 //! `gc`, `memstats` and `variables` each keep what one source says, `events` what the seldom
-//! lines say (with `pacer`, `scavenge`, `init`), `crash` crashes; `catalog` declares every metric once.
+//! lines say (with `pacer`, `scavenge`, `init`), `crash` crashes, `goroutines` what pprof says (`blame`,
+//! `places`, `ranking`, `growth`); `catalog` declares every metric once.
 
+pub mod blame;
 pub mod catalog;
 pub mod crash;
 pub mod dump;
 pub mod events;
 pub mod gc;
+pub mod goroutines;
+pub mod growth;
 pub mod histogram;
 pub mod init;
 pub mod leak;
 pub mod memstats;
 pub mod pacer;
+pub mod places;
+pub mod ranking;
 pub mod scavenge;
 pub mod sched;
 pub mod service;

@@ -254,7 +254,6 @@ impl Detail {
         }
         out.count(Metric::SchedBlockedThreads, &[], self.tally.blocked_threads);
         out.count(Metric::SchedGoroutinesCreated, &[], self.tally.highest_id);
-        out.count(Metric::Goroutines, &[], self.tally.alive);
     }
 }
 

@@ -1,5 +1,7 @@
 //! All that is known of one service.
 
+mod goroutines;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use super::crash::CrashState;
 use super::dump::DumpCost;
 use super::events::EventState;
 use super::gc::GcState;
+use super::goroutines::{GoroutineState, published};
 use super::histogram::{Buckets, Histogram};
 use super::leak::{Detector, Verdict};
 use super::memstats::MemState;
@@ -28,12 +31,20 @@ use crate::model::stats::RecordKind;
 use crate::model::variable::rule::Rules;
 
 /// Which sources a service has, and which costly series are wanted.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// It has a trace source.
     pub trace: bool,
     /// It has an expvar source.
     pub expvar: bool,
+    /// It has a pprof source.
+    pub pprof: bool,
+    /// Its memstats are read from the heap profile.
+    pub heap: bool,
+    /// Most functions that have series.
+    pub functions: usize,
+    /// Names of the labels that profiler labels become.
+    pub labels: Arc<[Box<str>]>,
     /// One run queue series a P.
     pub per_p: bool,
     /// The allocator's size classes.
@@ -62,6 +73,10 @@ pub struct Kept {
     crashed: bool,
     memstats: MemState,
     variables: VariableState,
+    goroutines: GoroutineState,
+    /// Goroutines by a variable of the service's own.
+    #[serde(skip)]
+    published: Option<u64>,
     starts_by_trace: u64,
     starts_by_expvar: u64,
     /// Since there is a number of goroutines.
@@ -122,7 +137,8 @@ impl ServiceState {
         }
         let follows_crash = std::mem::take(&mut self.kept.crashed);
         self.kept.starts_by_trace += u64::from(restarted || follows_crash);
-        self.watch_for_leaks(starts, kind == RecordKind::SchedDetail, now);
+        let counted = kind == RecordKind::SchedDetail && !self.has_better_than_trace();
+        self.watch_for_leaks(starts, counted, now);
     }
 
     /// Process starts seen; both sources see the same.
@@ -131,14 +147,12 @@ impl ServiceState {
         self.kept.starts_by_trace.max(self.kept.starts_by_expvar)
     }
 
-    /// The number of goroutines, by the best source that has one now.
-    fn goroutines(&self, now: Duration) -> Option<u64> {
-        self.kept.sched.goroutines(now)
-    }
-
     /// Tells the leak detector of a start since there were `starts`, and of a new count.
     fn watch_for_leaks(&mut self, starts: u64, counted: bool, now: Duration) {
         let is_new = starts < self.starts();
+        if is_new {
+            self.kept.goroutines.restarted();
+        }
         if let Some(leak) = self.kept.leak.as_mut().filter(|_| is_new) {
             leak.restarted(now);
         }
@@ -196,9 +210,11 @@ impl ServiceState {
         if restarted.is_none() {
             self.kept.memstats.failed();
         }
+        self.kept.published = published(own);
         let observed = self.kept.variables.observe(own, rules, restarted);
         self.kept.starts_by_expvar += u64::from(restarted == Some(true) || observed.restarted);
-        self.watch_for_leaks(starts, false, now);
+        let counted = self.kept.goroutines.alive().is_none() && self.kept.published.is_some();
+        self.watch_for_leaks(starts, counted, now);
         observed
     }
 
@@ -206,6 +222,7 @@ impl ServiceState {
     pub fn expvar_failed(&mut self) {
         self.kept.memstats.failed();
         self.kept.variables.failed();
+        self.kept.published = None;
     }
 
     /// The Go releases that can have printed the trace, as far as is known.
@@ -231,15 +248,22 @@ impl ServiceState {
         let mut out = Collector { series: Vec::with_capacity(96) };
         if self.options.trace {
             self.kept.sched.collect(now, self.options.per_p, &mut out);
-            self.kept.gc.collect(now, self.options.expvar, &mut out);
-            self.kept.events.collect(now, self.options.expvar, &mut out);
+            let has_memstats = self.options.expvar || self.options.heap;
+            self.kept.gc.collect(now, has_memstats, &mut out);
+            self.kept.events.collect(now, has_memstats, &mut out);
             self.kept.crash.collect(&mut out);
         }
         if let Some(releases) = self.releases.filter(|_| self.options.trace) {
             let range = [releases.min(), releases.max()].map(|text| Text::Shared(text.into()));
             out.shared(Metric::VersionRange, range.into(), 1);
         }
-        if self.options.expvar {
+        if let Some(goroutines) = self.goroutines(now) {
+            out.count(Metric::Goroutines, &[], goroutines);
+        }
+        if self.options.pprof {
+            self.kept.goroutines.collect(&mut out);
+        }
+        if self.options.expvar || self.options.heap {
             self.kept.memstats.collect(self.options.by_size, &mut out);
         }
         self.collect_leak(now, &mut out);
@@ -248,6 +272,7 @@ impl ServiceState {
         ServiceSnapshot {
             identity: Arc::clone(&self.identity),
             series: out.series,
+            more_labels: Arc::clone(&self.options.labels),
             variables: self.kept.variables.series(),
         }
     }

@@ -13,6 +13,7 @@ use super::fields::{Fields, Problems};
 use super::http::Http;
 use super::leak_detector::leak_detector;
 use super::node::{self, Node, Value};
+use super::pprof::Pprof;
 use super::probe::Probe;
 use super::units::{duration, size};
 use super::{
@@ -128,7 +129,7 @@ pub fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
 fn services(fields: &mut Fields<'_>, leaks: &Arc<Params>, problems: &Problems) -> Vec<Service> {
     let Some(items) = fields.list("services") else {
         if fields.get("services").is_none() && !fields.has("probe") {
-            fields.problem(fields.line(), "services", "is missing; it is a list with a name and at least one of trace, expvar for each service");
+            fields.problem(fields.line(), "services", "is missing; it is a list with a name and at least one of trace, expvar, pprof for each service");
         }
         return Vec::new();
     };
@@ -175,12 +176,19 @@ fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
     let labels = fields.map("labels").map(labels).unwrap_or_default();
     let trace = fields.map("trace").and_then(trace);
     let expvar = fields.map("expvar").and_then(|fields| expvar(fields, &labels));
-    let http = http_of(&mut fields, expvar.iter().map(|expvar| &expvar.endpoint));
+    let pprof = fields.map("pprof").and_then(Pprof::read);
+    let endpoints = expvar.iter().map(|expvar| &expvar.endpoint);
+    let endpoints = endpoints.chain(pprof.iter().map(|pprof| &pprof.endpoint));
+    let http = http_of(&mut fields, endpoints);
     let runqueue_per_p = fields.flag("runqueue_per_p");
     let own_leaks = fields.map("leak_detector").map(|keys| Arc::new(leak_detector(keys, leaks)));
-    let has_source = fields.get("trace").is_some() || fields.get("expvar").is_some();
-    if !has_source {
-        fields.problem_at_map("has no source; give it trace, expvar, or both");
+    if ["trace", "expvar", "pprof"].iter().all(|key| fields.get(key).is_none()) {
+        fields.problem_at_map("has no source; give it at least one of trace, expvar, pprof");
+    }
+    let names = pprof.iter().flat_map(|pprof| pprof.label_names.iter());
+    for name in names.filter(|name| labels.iter().any(|label| label.name() == &***name)) {
+        let what = format!("{name} is a label of the service already");
+        fields.problem(fields.line(), "pprof.labels", what);
     }
     fields.finish();
     Some(Service {
@@ -188,6 +196,7 @@ fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
         trace,
         expvar,
         http,
+        pprof,
         runqueue_per_p,
         leak_detector: own_leaks.unwrap_or_else(|| Arc::clone(leaks)),
     })
@@ -199,8 +208,12 @@ fn http_of<'e>(fields: &mut Fields<'_>, mut endpoints: impl Iterator<Item = &'e 
     let names_tls = map.has("tls_config");
     let line = map.line();
     let http = Http::read(map);
-    if fields.get("expvar").is_none() {
-        fields.problem(line, "http", "belongs to an endpoint; this service has no expvar");
+    if ["expvar", "pprof"].iter().all(|key| fields.get(key).is_none()) {
+        fields.problem(
+            line,
+            "http",
+            "belongs to an endpoint; this service has no expvar and no pprof",
+        );
     } else if names_tls && !endpoints.any(|endpoint| is_tls(&endpoint.url)) {
         fields.problem(line, "http.tls_config", "has no use: no url begins with https://");
     }
@@ -361,8 +374,8 @@ mod tests {
             "line 8: services[1].expvar.timeout: must be more than 0",
             "line 9: services[2].name: is missing; it becomes the label service of every series",
             "line 9: services[2].trace: has more than one source; give one of file, fifo, stdin, command",
-            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, http, runqueue_per_p, leak_detector",
-            "line 11: services[3]: has no source; give it trace, expvar, or both",
+            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, pprof, http, runqueue_per_p, leak_detector",
+            "line 11: services[3]: has no source; give it at least one of trace, expvar, pprof",
         ];
         let mut found = problems(text);
         found.retain(|line| !line.contains("is taken"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::endpoint::{EXPVAR, Endpoint, is_tls};
 use super::file::file_or_pattern;
 use super::http::{Auth, Http, Tls};
+use super::pprof::{PPROF, Pprof};
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, StartAt, Trace, TraceSource, Watch,
 };
@@ -29,7 +30,9 @@ pub struct Flags {
     pub child: bool,
     /// `--expvar`
     pub expvar: Option<String>,
-    /// How it is reached.
+    /// `--pprof`
+    pub pprof: Option<String>,
+    /// How they are reached.
     pub reach: Reach,
 }
 
@@ -59,6 +62,7 @@ impl Flags {
             || self.stdin
             || self.fifo.is_some()
             || self.expvar.is_some()
+            || self.pprof.is_some()
     }
 
     /// The settings, with defaults for the rest.
@@ -92,13 +96,16 @@ impl Flags {
             wrapping: Wrapping::Auto,
         });
         let expvar = self.expvar.map(|url| expvar(&url)).transpose()?;
-        if trace.is_none() && expvar.is_none() {
+        let pprof = self.pprof.map(|url| pprof(&url)).transpose()?;
+        if trace.is_none() && expvar.is_none() && pprof.is_none() {
             return Err(
-                "nothing to read: give --config FILE, or one of --file, --fifo, --stdin, --expvar"
+                "nothing to read: give --config FILE, or one of --file, --fifo, --stdin, --expvar, --pprof"
                     .into(),
             );
         }
-        let http = self.reach.http(expvar.as_ref().map(|expvar| &expvar.endpoint))?;
+        let endpoints = expvar.iter().map(|expvar| &expvar.endpoint);
+        let endpoints = endpoints.chain(pprof.iter().map(|pprof| &pprof.endpoint));
+        let http = self.reach.http(&endpoints.collect::<Vec<_>>())?;
         let name = self
             .service
             .as_deref()
@@ -111,6 +118,7 @@ impl Flags {
             trace,
             expvar,
             http,
+            pprof,
             runqueue_per_p: false,
             leak_detector: Arc::default(),
         };
@@ -125,7 +133,7 @@ impl Flags {
 }
 
 impl Reach {
-    fn http(self, endpoint: Option<&Endpoint>) -> Result<Http, &'static str> {
+    fn http(self, endpoints: &[&Endpoint]) -> Result<Http, &'static str> {
         let tls = Tls {
             ca_file: self.ca_file,
             insecure_skip_verify: self.insecure_skip_verify,
@@ -136,11 +144,13 @@ impl Reach {
             credentials_file,
         });
         let names_tls = tls.ca_file.is_some() || tls.insecure_skip_verify;
-        if names_tls && endpoint.is_none_or(|endpoint| !is_tls(&endpoint.url)) {
-            return Err("--ca-file and --insecure-skip-verify need an --expvar with https://");
+        if names_tls && !endpoints.iter().any(|endpoint| is_tls(&endpoint.url)) {
+            return Err(
+                "--ca-file and --insecure-skip-verify need an --expvar or --pprof with https://",
+            );
         }
-        if endpoint.is_none() && (self.unix_socket.is_some() || auth.is_some()) {
-            return Err("--unix-socket and --credentials-file need --expvar");
+        if endpoints.is_empty() && (self.unix_socket.is_some() || auth.is_some()) {
+            return Err("--unix-socket and --credentials-file need --expvar or --pprof");
         }
         Ok(Http { tls, auth, unix_socket: self.unix_socket, ..Http::default() })
     }
@@ -149,4 +159,8 @@ impl Reach {
 fn expvar(url: &str) -> Result<Expvar, String> {
     let url = EXPVAR.url(url).map_err(|what| format!("--expvar: {what}"))?;
     Ok(Expvar { endpoint: EXPVAR.at(url), by_size: false, variables: Arc::default() })
+}
+
+fn pprof(url: &str) -> Result<Pprof, String> {
+    PPROF.url(url).map(Pprof::at).map_err(|what| format!("--pprof: {what}"))
 }

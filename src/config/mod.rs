@@ -1,7 +1,8 @@
 //! What the user wrote → settings that are already valid.
 //!
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
-//! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `flags` makes the same settings from the command line.
+//! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `pprof` those of `pprof`,
+//! `flags` makes the same settings from the command line.
 
 pub mod endpoint;
 mod export;
@@ -13,6 +14,7 @@ pub mod godebug;
 pub mod http;
 pub mod leak_detector;
 pub mod node;
+pub mod pprof;
 pub mod probe;
 mod rules;
 pub mod units;
@@ -31,6 +33,7 @@ use crate::model::variable::rule::Rules;
 use crate::model::wrapping::Wrapping;
 use endpoint::Endpoint;
 use http::Http;
+use pprof::Pprof;
 
 /// Where we listen unless told otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10390);
@@ -91,6 +94,8 @@ pub struct Service {
     pub expvar: Option<Expvar>,
     /// How its endpoints are reached.
     pub http: Http,
+    /// Where its pprof is.
+    pub pprof: Option<Pprof>,
     /// Also export each P's run queue.
     pub runqueue_per_p: bool,
     /// When growth of its number of goroutines is a suspicion.

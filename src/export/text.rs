@@ -17,7 +17,7 @@ pub fn services(page: &mut Vec<u8>, catalog: &[Desc], services: &[ServiceSnapsho
         services.iter().map(|service| service.series.as_slice()).collect();
     for (id, desc) in catalog.iter().enumerate() {
         let mut headed = false;
-        for (rest, labels) in rest.iter_mut().zip(&labels) {
+        for ((service, rest), labels) in services.iter().zip(&mut rest).zip(&labels) {
             let end = rest.partition_point(|series| usize::from(series.metric.0) <= id);
             let (these, later) = rest.split_at(end);
             *rest = later;
@@ -26,7 +26,7 @@ pub fn services(page: &mut Vec<u8>, catalog: &[Desc], services: &[ServiceSnapsho
                 headed = true;
             }
             for one in these {
-                series(page, desc, labels, one);
+                series(page, desc, &service.more_labels, labels, one);
             }
         }
     }
@@ -104,13 +104,14 @@ pub(super) fn head(page: &mut Vec<u8>, name: &str, help: &str, kind: &str) {
     page.push(b'\n');
 }
 
-fn series(page: &mut Vec<u8>, desc: &Desc, identity: &[u8], series: &Series) {
+fn series(page: &mut Vec<u8>, desc: &Desc, more: &[Box<str>], identity: &[u8], series: &Series) {
     let mut all;
     let labels = if series.labels.is_empty() {
         identity
     } else {
         all = identity.to_vec();
-        for (name, value) in desc.labels.iter().zip(&series.labels) {
+        let names = desc.labels.iter().copied().chain(more.iter().map(|name| &**name));
+        for (name, value) in names.zip(&series.labels) {
             label(&mut all, name, value.as_str());
         }
         &all
@@ -256,12 +257,14 @@ mod tests {
         ServiceSnapshot {
             identity,
             variables: Arc::default(),
+            more_labels: ["tenant".into()].into(),
             series: vec![
                 series(
                     0,
                     vec![Text::Static("x")],
                     Value::Number(Number::Unsigned(9_007_199_254_740_993)),
                 ),
+                series(0, vec![Text::Static("z"), Text::Static("t")], Value::Number(1.into())),
                 series(0, vec![Text::Static("y")], Value::Number(Number::Float(f64::NAN))),
                 series(1, vec![], Value::Distribution(distribution)),
                 series(3, vec![], Value::Quantiles(Box::new(quantiles))),
@@ -276,6 +279,7 @@ mod tests {
         let text = String::from_utf8(page).unwrap();
         let expected_head = "# HELP a_total Back\\\\slash\\nand line.\n# TYPE a_total counter\n\
             a_total{service=\"s1\",team=\"a\\\"b\\n\\\\\",k=\"x\"} 9007199254740993\n\
+            a_total{service=\"s1\",team=\"a\\\"b\\n\\\\\",k=\"z\",tenant=\"t\"} 1\n\
             a_total{service=\"s1\",team=\"a\\\"b\\n\\\\\",k=\"y\"} NaN\n\
             a_total{service=\"s2\"";
         assert!(text.starts_with(expected_head), "{text}");

@@ -80,7 +80,12 @@ mod tests {
         let labels = vec![Label::new("team", "a").unwrap()];
         let service = ServiceName::new(name).unwrap();
         let identity = Arc::new(Identity { service, log: None, labels });
-        ServiceSnapshot { identity, series: Vec::new(), variables: variables.into() }
+        ServiceSnapshot {
+            identity,
+            series: Vec::new(),
+            more_labels: Arc::default(),
+            variables: variables.into(),
+        }
     }
 
     fn series(name: &str, kind: Kind, inferred: bool, n: i64) -> VariableSeries {

@@ -8,6 +8,7 @@ pub mod fifo;
 pub mod follow;
 pub mod http;
 pub mod intake;
+pub mod leaks;
 pub mod read;
 pub mod scrape;
 pub mod spool;

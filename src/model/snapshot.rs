@@ -103,7 +103,8 @@ pub enum Value {
 pub struct Series {
     /// Which metric.
     pub metric: MetricId,
-    /// Values of the metric's own labels, in the order of its description.
+    /// Values of the metric's own labels, in the order of its description; then those of the
+    /// snapshot's `more_labels`, where a series has them.
     pub labels: Vec<Text>,
     /// The value.
     pub value: Value,
@@ -116,6 +117,8 @@ pub struct ServiceSnapshot {
     pub identity: Arc<Identity>,
     /// The series, ordered by metric.
     pub series: Vec<Series>,
+    /// Names of labels that only this service has: profiler labels.
+    pub more_labels: Arc<[Box<str>]>,
     /// The service's own variables, ordered by name.
     pub variables: Arc<[VariableSeries]>,
 }

@@ -42,7 +42,7 @@ impl Pipelines {
         restore: impl FnOnce(&Pipeline),
     ) -> Arc<Pipeline> {
         let identity = Identity { log: Some(log.into()), ..service.identity.clone() };
-        let file = Service { identity, expvar: None, ..service.clone() };
+        let file = Service { identity, expvar: None, pprof: None, ..service.clone() };
         let pipeline = Pipeline::new(&file, Arc::clone(&self.metrics), TraceLines::Keep);
         restore(&pipeline);
         let key = (service.identity.service.clone(), log.into());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::config::endpoint::{ScrapeWhen, shown};
+use crate::config::endpoint::{Endpoint, ScrapeWhen, shown};
 use crate::config::{Config, Service, TraceSource};
 use crate::telemetry::metrics::BUILD;
 
@@ -19,10 +19,11 @@ impl Page {
             // Writing to a String cannot fail.
             let _never = writeln!(
                 rows,
-                "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escaped(service.identity.service.as_str()),
                 escaped(&trace(service)),
                 escaped(&expvar(service)),
+                escaped(&service.pprof.as_ref().map_or("–".into(), |pprof| read(&pprof.endpoint))),
             );
         }
         Self(
@@ -64,7 +65,7 @@ code, td { font-family: ui-monospace, monospace; font-size: .9em; }
 </ul>
 <h2>Services</h2>
 <table>
-<tr><th>service</th><th>trace from</th><th>expvar from</th></tr>
+<tr><th>service</th><th>trace from</th><th>expvar from</th><th>pprof from</th></tr>
 {rows}</table>
 <p>Version {version}, revision {revision}.</p>
 </body>
@@ -88,15 +89,14 @@ fn expvar(service: &Service) -> String {
     if matches!(&service.trace, Some(trace) if trace.source == TraceSource::Recording) {
         return "a recording".into();
     }
-    service.expvar.as_ref().map_or_else(
-        || "–".into(),
-        |expvar| match expvar.endpoint.when {
-            ScrapeWhen::Every(every) => format!("{} every {every:?}", shown(&expvar.endpoint.url)),
-            ScrapeWhen::OnScrape => {
-                format!("{} when /metrics is read", shown(&expvar.endpoint.url))
-            }
-        },
-    )
+    service.expvar.as_ref().map_or("–".into(), |expvar| read(&expvar.endpoint))
+}
+
+fn read(endpoint: &Endpoint) -> String {
+    match endpoint.when {
+        ScrapeWhen::Every(every) => format!("{} every {every:?}", shown(&endpoint.url)),
+        ScrapeWhen::OnScrape => format!("{} when /metrics is read", shown(&endpoint.url)),
+    }
 }
 
 fn escaped(text: &str) -> String {

@@ -292,6 +292,16 @@ impl SourceTelemetry {
         }
     }
 
+    /// The service has no goroutineleak profile: no failure, so nothing says that it is one.
+    pub fn no_leak_profile(&self) {
+        let labels = self.labels();
+        let _was_there = self.metrics.scrape_success.remove_label_values(&labels);
+        let _was_there = self.metrics.scrape_last_success.remove_label_values(&labels);
+        *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.told.store(false, Ordering::Relaxed);
+        info!(service = %self.service, "no goroutineleak profile: Go 1.27 has it, Go 1.26 if the program was built with GOEXPERIMENT=goroutineleakprofile; looking again every hour");
+    }
+
     fn fails_for(&self, grace: Duration) -> bool {
         let mut since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
         since.get_or_insert_with(Instant::now).elapsed() >= grace

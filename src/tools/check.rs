@@ -36,5 +36,7 @@ fn sources(service: &Service) -> String {
         .expvar
         .as_ref()
         .map(|expvar| format!("expvar from {}", shown(&expvar.endpoint.url)));
-    [trace, expvar].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let pprof =
+        service.pprof.as_ref().map(|pprof| format!("pprof from {}", shown(&pprof.endpoint.url)));
+    [trace, expvar, pprof].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

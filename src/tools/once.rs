@@ -22,6 +22,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     logs::start(config.log.format, config.log.level).context("cannot start logging")?;
     for service in &mut config.services {
         service.expvar = None;
+        service.pprof = None;
     }
     let stations = Stations::new(&config, TraceLines::Keep)?;
     for (service, pipeline) in config.services.iter().zip(&stations.services) {

@@ -7,10 +7,13 @@ use std::sync::OnceLock;
 /// The newest release: for tests that do not depend on one.
 pub(crate) const NEWEST: &str = "1.27";
 
+/// Go 1.26 with the goroutineleak profile, which was an experiment then.
+pub(crate) const WITH_LEAK_PROFILE: &str = "1.26+goroutineleakprofile";
+
 /// A program of tests/go, built by each release at most once.
 struct Program {
     name: &'static str,
-    built: [(&'static str, OnceLock<PathBuf>); 6],
+    built: [(&'static str, OnceLock<PathBuf>); 7],
 }
 
 impl Program {
@@ -21,6 +24,7 @@ impl Program {
             ("1.22", OnceLock::new()),
             ("1.24", OnceLock::new()),
             ("1.26", OnceLock::new()),
+            (WITH_LEAK_PROFILE, OnceLock::new()),
             ("1.27", OnceLock::new()),
         ];
         Self { name, built }
@@ -54,9 +58,10 @@ pub(crate) fn crash(version: &str) -> &'static Path {
 
 fn build(name: &str, version: &str) -> PathBuf {
     let cache = cache();
-    let goroot = cache.join("go").join(version);
+    let (release, experiment) = version.split_once('+').unwrap_or((version, ""));
+    let goroot = cache.join("go").join(release);
     let go = goroot.join("bin/go");
-    assert!(go.exists(), "Go {version} is missing: run tests/toolchains.sh go-{version}");
+    assert!(go.exists(), "Go {release} is missing: run tests/toolchains.sh go-{release}");
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{version}"));
     let output = Command::new(&go)
         .args(["build", "-trimpath", "-o"])
@@ -67,6 +72,7 @@ fn build(name: &str, version: &str) -> PathBuf {
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=mod")
         .env("CGO_ENABLED", "0")
+        .env("GOEXPERIMENT", experiment)
         .env("GOCACHE", cache.join("go-build"))
         .env_remove("GODEBUG")
         .output()

@@ -27,11 +27,12 @@ pub fn memstats(body: &[u8]) -> Result<MemStats, PprofError> {
     let fields = fields.strip_suffix(b"\n").ok_or(PprofError::Truncated)?;
     let mut stats = MemStats::default();
     let mut is_whole = false;
-    for line in String::from_utf8_lossy(fields).split('\n') {
-        let Some((name, value)) = line.strip_prefix("# ").and_then(|field| field.split_once(" = "))
-        else {
-            continue;
-        };
+    for (n, line) in String::from_utf8_lossy(fields).split('\n').enumerate() {
+        let line = line.strip_prefix("# ").and_then(|field| field.split_once(" = "));
+        let (name, value) = line.ok_or_else(|| {
+            let before = body.get(..at + BEGINNING.len()).unwrap_or_default();
+            PprofError::Malformed(memchr::memchr_iter(b'\n', before).count() + 1 + n)
+        })?;
         is_whole |= name == LAST_FIELD;
         field(&mut stats, name, value);
     }
@@ -104,5 +105,7 @@ mod tests {
             Err(PprofError::Other("heap profile"))
         );
         assert!(memstats(&BODY.as_bytes()[..whole]).is_ok());
+        let torn = BODY.replace("# NumGC = 3", "# NumG");
+        assert_eq!(memstats(torn.as_bytes()), Err(PprofError::Malformed(10)));
     }
 }

@@ -110,6 +110,7 @@ fn service(recorded: &Recorded) -> Result<Service, &'static str> {
             variables: Arc::default(),
         }),
         http: Http::default(),
+        pprof: None,
         runqueue_per_p: false,
         leak_detector: Arc::default(),
     })

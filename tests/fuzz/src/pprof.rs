@@ -17,7 +17,7 @@ const SEED_STACKS: usize = 8;
 pub fn run(data: &[u8]) {
     let _page = index::read(data);
     if heap::memstats(data).is_ok() {
-        let last = memchr_rfind(data, b"DebugGC");
+        let last = find(data, b"DebugGC");
         assert!(heap::memstats(&data[..last]).is_err(), "cut before the last field");
     }
     let Ok(text) = std::str::from_utf8(data) else {
@@ -82,8 +82,8 @@ fn quoted(text: &str) -> String {
     out
 }
 
-fn memchr_rfind(text: &[u8], needle: &[u8]) -> usize {
-    text.windows(needle.len()).rposition(|window| window == needle).unwrap()
+fn find(text: &[u8], needle: &[u8]) -> usize {
+    text.windows(needle.len()).position(|window| window == needle).unwrap()
 }
 
 /// Whole bodies of few stacks, and the others as they are.
@@ -92,7 +92,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     all.extend(fixtures("pprof", "threadcreate.txt"));
     all.extend(fixtures("pprof", "goroutineleak.txt"));
     for body in fixtures("pprof", "heap.txt") {
-        let at = memchr_rfind(&body, b"# runtime.MemStats") - 1;
+        let at = find(&body, b"# runtime.MemStats") - 1;
         let fields = String::from_utf8_lossy(&body[at..]).into_owned();
         let short: String = fields.lines().map(|line| format!("{:.90}\n", line)).collect();
         all.push(format!("heap profile: 1: 2 [3: 4] @ heap/1048576\n{short}").into_bytes());

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"expvar"
 	"flag"
@@ -20,6 +21,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -186,6 +188,63 @@ func leakyHandler(answer chan int) {
 	<-answer
 }
 
+// The runtime cannot prove that nobody will send.
+var nothing = make(chan int)
+
+// waitForMutex waits for one that its caller keeps and forgets.
+//
+//go:noinline
+func waitForMutex(mu *sync.Mutex) {
+	mu.Lock()
+}
+
+//go:noinline
+func waitForContext(ctx context.Context) {
+	<-ctx.Done()
+}
+
+//go:noinline
+func waitForGlobal() {
+	<-nothing
+}
+
+// waitLabelled waits with a profiler label.
+//
+//go:noinline
+func waitLabelled(tenant string) {
+	pprof.Do(context.Background(), pprof.Labels("tenant", tenant), func(context.Context) {
+		<-nothing
+	})
+}
+
+func leakMutex(n int) {
+	mu := new(sync.Mutex)
+	mu.Lock()
+	for i := 0; i < n; i++ {
+		go waitForMutex(mu)
+	}
+}
+
+func leakContext(n int) {
+	for i := 0; i < n; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		_ = cancel // forgotten
+		go waitForContext(ctx)
+	}
+}
+
+func leakGlobal(n int) {
+	for i := 0; i < n; i++ {
+		go waitForGlobal()
+	}
+}
+
+func leakLabelled(n int) {
+	for i := 0; i < n; i++ {
+		go waitLabelled("tenant-" + strconv.Itoa(i%2))
+	}
+}
+
 type object struct {
 	next    *object
 	payload [7]uint64
@@ -350,6 +409,10 @@ func routes(out *logWriter) {
 		}
 	})
 	control("leak", "n", leak)
+	control("leakmutex", "n", leakMutex)
+	control("leakcontext", "n", leakContext)
+	control("leakglobal", "n", leakGlobal)
+	control("leaklabelled", "n", leakLabelled)
 	control("alloc", "mb", func(mib int) { allocate(mib << 20) })
 	control("free", "n", func(n int) {
 		for ; n > 0; n-- {
