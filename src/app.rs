@@ -149,12 +149,6 @@ impl App {
         &self.stations
     }
 
-    /// Who may ask for profiles of each service, in the order of the config.
-    #[must_use]
-    pub fn pprof_triggers(&self) -> &[PprofTriggers] {
-        &self.pprof_triggers
-    }
-
     /// The owner of all tasks.
     #[must_use]
     pub fn supervisor(&self) -> &Supervisor {

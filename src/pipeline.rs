@@ -27,6 +27,7 @@ use crate::model::variable::rule::Rules;
 use crate::model::wrapping::Wrapping;
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
+use crate::runtime::trigger::Trigger;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::TraceTelemetry;
 use crate::telemetry::variables::VariableTelemetry;
@@ -60,6 +61,8 @@ pub struct Pipeline {
     is_one_of_many: bool,
     replays: bool,
     profiler_labels: Arc<[Box<str>]>,
+    /// Asked when a leak is suspected.
+    on_suspicion: OnceLock<Arc<Trigger>>,
 }
 
 #[derive(Debug)]
@@ -146,6 +149,7 @@ impl Pipeline {
             is_one_of_many: service.identity.log.is_some(),
             source: source_of(service).into(),
             follows_file,
+            on_suspicion: OnceLock::new(),
             replays: follows_file && service.expvar.is_none() && service.pprof.is_none(),
             profiler_labels,
         })
@@ -224,11 +228,13 @@ impl Pipeline {
         let evidence = inner.state.leak().evidence;
         match evidence.filter(|_| !inner.leak_told) {
             Some(evidence) => {
-                self.telemetry.leak_suspected(
-                    evidence.shape.as_str(),
-                    evidence.growth,
-                    evidence.span,
-                );
+                let blamed = inner.state.blamed();
+                let blamed = blamed.as_ref().map(|blamed| (&*blamed.function, blamed.goroutines));
+                let shape = evidence.shape.as_str();
+                self.telemetry.leak_suspected(shape, evidence.growth, evidence.span, blamed);
+                if let Some(trigger) = self.on_suspicion.get() {
+                    trigger.ask();
+                }
             }
             None if inner.leak_told && evidence.is_none() => self.telemetry.leak_over(),
             None => {}

@@ -41,7 +41,7 @@ const PROBE: &[&str] =
     &["pipeline", "ingest", "frame", "aggregate", "export", "model", "config", "telemetry"];
 
 const PIPELINE: &[&str] =
-    &["model", "config", "frame", "parse", "aggregate", "export", "state", "telemetry"];
+    &["model", "config", "frame", "parse", "aggregate", "export", "state", "runtime", "telemetry"];
 
 /// Put the rest together, so they may know everything.
 const FREE: &[&str] = &["app.rs", "app", "cli", "cli.rs", "lib.rs", "main.rs", "tools"];

@@ -98,3 +98,20 @@ fn load_that_comes_and_goes_is_no_leak() {
     assert!(page.get(GROWTH).is_some(), "{page}");
     assert!(!exporter.log("warn").iter().any(|line| line.contains("leak")));
 }
+
+#[test]
+fn a_suspicion_has_the_runtime_asked_for_proof() {
+    let service = Service::start(&[], "", std::process::Stdio::null());
+    let exporter = Exporter::configured(&format!(
+        "{}services: [{{name: s, pprof: {{url: 'http://{}', interval: 1s, goroutineleak: 1h}}}}]\n",
+        DETECTOR.replace("bucket: 1s", "bucket: 2s").replace("12s", "24s"),
+        service.remote.address(),
+    ));
+    exporter.wait_for("go_goroutines_leaked", 0.0);
+    exporter.page_where("the leak is suspected", |page| {
+        service.remote.control("leak?n=1");
+        is(1.0)(page)
+    });
+    // Not by the hour, and not by the read at the start.
+    exporter.page_where("leaks are proved", |page| page.get("go_goroutines_leaked") > Some(30.0));
+}

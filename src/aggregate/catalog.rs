@@ -35,6 +35,8 @@ catalog! {
         "Leaked goroutines by where they wait, as in go_goroutines_by_function. From the goroutineleak profile.";
     Threads = Gauge "go_threads" []
         "Number of OS threads created. From pprof (threadcreate).";
+    GoroutinesLeakBlamed = Gauge "go_goroutines_leak_blamed" ["function", "file", "line"]
+        "Goroutines gained by the function that gained most since the window began that makes a leak suspected; absent without a suspicion. From the leak detector and pprof (docs/LEAKS.md).";
     VersionRange = Gauge "go_version_range_info" ["min", "max"]
         "Always 1; the labels tell the first and the last Go release that can have printed the service's trace, by the forms of its lines. A plus: or a later one.";
     ProcessStarts = Counter "go_process_starts_total" []

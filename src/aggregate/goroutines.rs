@@ -11,20 +11,7 @@ use super::places::{Place, Places};
 use super::ranking::Ranking;
 use super::service::Collector;
 use super::tally::OTHER;
-use crate::model::json::Json;
-use crate::model::snapshot::{Number, Text};
-
-/// Names by which services publish runtime.NumGoroutine as a variable of their own, without anything
-/// but letters, in lower case: `goroutines`, `NumGoroutine`, `num_goroutines`, `runtime.NumGoroutine`.
-const PUBLISHED: [&str; 7] = [
-    "goroutines",
-    "numgoroutine",
-    "numgoroutines",
-    "goroutinecount",
-    "goroutinescount",
-    "runtimenumgoroutine",
-    "gogoroutines",
-];
+use crate::model::snapshot::Text;
 
 /// State made of the goroutine, threadcreate and goroutineleak profiles.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -142,29 +129,10 @@ fn labels(place: &Place) -> Vec<Text> {
     own.into_iter().chain(place.labels.iter().cloned()).map(Text::Shared).collect()
 }
 
-/// The number of goroutines that the service publishes itself, if it does: at the top or in a map.
-#[must_use]
-pub fn published(variables: &[(String, Json)]) -> Option<u64> {
-    variables.iter().find_map(|(name, value)| match value {
-        Json::Number(Number::Unsigned(n)) if is_published("", name) => Some(*n),
-        Json::Object(entries) => entries.iter().find_map(|(key, value)| match value {
-            Json::Number(Number::Unsigned(n)) if is_published(name, key) => Some(*n),
-            _ => None,
-        }),
-        _ => None,
-    })
-}
-
-fn is_published(map: &str, name: &str) -> bool {
-    let letters = map.chars().chain(name.chars()).filter(char::is_ascii_alphabetic);
-    let letters: String = letters.map(|c| c.to_ascii_lowercase()).collect();
-    PUBLISHED.contains(&letters.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::snapshot::Value;
+    use crate::model::snapshot::{Number, Value};
     use crate::model::stack::{Frame, Stack};
 
     fn places(wanted: &[&str], list: &[(u32, u64)]) -> (Places, u64) {
@@ -239,29 +207,5 @@ mod tests {
                 format!("{}[] 8", Metric::Threads as u16),
             ]
         );
-    }
-
-    #[test]
-    fn variables_that_count_goroutines_are_known_by_name() {
-        let check = |path: &[&str], value: Json, expected: Option<u64>| {
-            let value = match path {
-                [_, key] => Json::Object(vec![((*key).to_owned(), value)]),
-                _ => value,
-            };
-            assert_eq!(published(&[(path[0].to_owned(), value)]), expected, "{path:?}");
-        };
-        let count = || Json::Number(Number::Unsigned(7));
-        for path in [
-            &["goroutines"][..],
-            &["runtime.NumGoroutine"],
-            &["runtime", "num_goroutine"],
-            &["NumGoroutines"],
-        ] {
-            check(path, count(), Some(7));
-        }
-        for path in [&["goroutines_max"][..], &["workers", "goroutines"], &["goroutine"]] {
-            check(path, count(), None);
-        }
-        check(&["goroutines"], Json::Number(Number::Float(7.5)), None);
     }
 }

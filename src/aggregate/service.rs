@@ -12,7 +12,7 @@ use super::crash::CrashState;
 use super::dump::DumpCost;
 use super::events::EventState;
 use super::gc::GcState;
-use super::goroutines::{GoroutineState, published};
+use super::goroutines::GoroutineState;
 use super::histogram::{Buckets, Histogram};
 use super::leak::{Detector, Verdict};
 use super::memstats::MemState;
@@ -74,9 +74,6 @@ pub struct Kept {
     memstats: MemState,
     variables: VariableState,
     goroutines: GoroutineState,
-    /// Goroutines by a variable of the service's own.
-    #[serde(skip)]
-    published: Option<u64>,
     starts_by_trace: u64,
     starts_by_expvar: u64,
     /// Since there is a number of goroutines.
@@ -210,10 +207,10 @@ impl ServiceState {
         if restarted.is_none() {
             self.kept.memstats.failed();
         }
-        self.kept.published = published(own);
         let observed = self.kept.variables.observe(own, rules, restarted);
         self.kept.starts_by_expvar += u64::from(restarted == Some(true) || observed.restarted);
-        let counted = self.kept.goroutines.alive().is_none() && self.kept.published.is_some();
+        let counted =
+            self.kept.goroutines.alive().is_none() && self.kept.variables.goroutines().is_some();
         self.watch_for_leaks(starts, counted, now);
         observed
     }
@@ -222,7 +219,6 @@ impl ServiceState {
     pub fn expvar_failed(&mut self) {
         self.kept.memstats.failed();
         self.kept.variables.failed();
-        self.kept.published = None;
     }
 
     /// The Go releases that can have printed the trace, as far as is known.
@@ -239,6 +235,9 @@ impl ServiceState {
         out.count(Metric::GoroutinesLeakSuspected, &[], verdict.evidence.is_some().into());
         if let Some(growth) = verdict.growth_per_second {
             out.float(Metric::GoroutinesGrowth, &[], growth);
+        }
+        if let Some(blamed) = self.blamed() {
+            out.shared(Metric::GoroutinesLeakBlamed, blamed.labels(), blamed.goroutines);
         }
     }
 

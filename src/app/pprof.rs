@@ -102,6 +102,7 @@ impl Reading<'_> {
     fn look_for_leaks(&self) {
         let Some(every) = self.pprof.leaks else { return };
         let profile = Profile::GoroutineLeak;
+        self.pipeline.ask_when_suspected(Arc::clone(&self.triggers.leaks));
         let scraper = LeakScraper {
             endpoint: self.pprof.leak_profile(),
             every,

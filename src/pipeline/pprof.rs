@@ -6,6 +6,7 @@ use super::Pipeline;
 use crate::aggregate::places::Places;
 use crate::parse::pprof::stacks::{self, Profile};
 use crate::parse::pprof::{PprofError, heap};
+use crate::runtime::trigger::Trigger;
 
 impl Pipeline {
     /// Takes the body of a profile.
@@ -31,6 +32,12 @@ impl Pipeline {
         }
         self.tell(&mut inner);
         Ok(())
+    }
+
+    /// Has the goroutineleak profile read when a leak is suspected.
+    pub fn ask_when_suspected(&self, trigger: Arc<Trigger>) {
+        // Each pipeline is given one.
+        let _only = self.on_suspicion.set(trigger);
     }
 
     /// A profile could not be read.

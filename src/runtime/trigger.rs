@@ -28,6 +28,11 @@ impl Trigger {
         }
     }
 
+    /// Asks for a read and does not wait for it.
+    pub fn ask(&self) {
+        self.ask.notify_one();
+    }
+
     /// Returns when somebody has asked.
     pub async fn asked(&self) {
         self.ask.notified().await;

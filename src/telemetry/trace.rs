@@ -119,10 +119,26 @@ impl TraceTelemetry {
     }
 
     /// A leak of goroutines began to be suspected; `go_goroutines_leak_suspected` says how long.
-    /// Growth in goroutines, over a window in seconds.
-    pub fn leak_suspected(&self, shape: &str, growth: i32, window: Duration) {
+    /// Growth in goroutines over a window; and the function that gained most, with how many.
+    pub fn leak_suspected(
+        &self,
+        shape: &str,
+        growth: i32,
+        window: Duration,
+        blamed: Option<(&str, u64)>,
+    ) {
         let hours = window.as_secs() / 3600;
-        warn!(service = %self.service, shape, growth, hours, "goroutines grow and do not go away: a leak is suspected; compare two reads of /debug/pprof/goroutine?debug=1 to see which");
+        let (service, what) =
+            (&self.service, "goroutines grow and do not go away: a leak is suspected");
+        match blamed {
+            Some((function, gained)) => {
+                warn!(%service, shape, growth, hours, function, gained, "{what}");
+            }
+            None => warn!(
+                %service, shape, growth, hours,
+                "{what}; with `pprof` in the config we could say in which function"
+            ),
+        }
     }
 
     /// It ended: they went away, or the service was started anew.

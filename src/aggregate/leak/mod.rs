@@ -34,6 +34,8 @@ use history::History;
 pub struct Verdict {
     /// What makes it suspect; none if it is not.
     pub evidence: Option<Evidence>,
+    /// When the window of the evidence began.
+    pub since: Option<Duration>,
     /// How fast the floor grew in the last hour; over the evidence's whole window where there is some.
     /// Unknown in the first hour.
     pub growth_per_second: Option<f64>,
@@ -53,6 +55,7 @@ pub struct Detector {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Suspicion {
     evidence: Evidence,
+    since: Duration,
     /// The floor at which it ends.
     ends_below: i64,
 }
@@ -81,7 +84,7 @@ impl Detector {
     /// before the last one is passed over.
     pub fn observe(&mut self, at: Duration, goroutines: u64) {
         if self.history.observe(at, i64::try_from(goroutines).unwrap_or(i64::MAX)) {
-            self.judge();
+            self.judge(at);
         }
     }
 
@@ -89,7 +92,7 @@ impl Detector {
     /// gone.
     pub fn restarted(&mut self, at: Duration) {
         if self.history.restarted(at) {
-            self.judge();
+            self.judge(at);
         }
         self.suspicion = None;
     }
@@ -101,10 +104,11 @@ impl Detector {
         let growth_per_second = evidence
             .map(|evidence| evidence.growth_per_second)
             .or_else(|| self.history.growth_per_second());
-        Verdict { evidence, growth_per_second }
+        let since = self.suspicion.map(|suspicion| suspicion.since);
+        Verdict { evidence, since, growth_per_second }
     }
 
-    fn judge(&mut self) {
+    fn judge(&mut self, now: Duration) {
         let Some(last) = self.history.last() else { return };
         if let Some(suspicion) = self.suspicion {
             if i64::from(last.counted) < suspicion.ends_below {
@@ -115,7 +119,8 @@ impl Detector {
         self.suspicion = evidence::find(&self.history, &self.params).map(|evidence| {
             #[expect(clippy::cast_possible_truncation, reason = "a share of a small number")]
             let gone = (f64::from(evidence.growth) * self.params.clear) as i64;
-            Suspicion { evidence, ends_below: i64::from(last.counted) - gone }
+            let since = now.saturating_sub(evidence.span);
+            Suspicion { evidence, since, ends_below: i64::from(last.counted) - gone }
         });
     }
 }
