@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::config::endpoint::shown;
 use crate::model::capability::{Capability, Finding};
 use crate::model::service::Label;
 use crate::pipeline::services::Pipelines;
@@ -24,6 +25,9 @@ struct Service {
     /// The address of its expvar.
     #[serde(skip_serializing_if = "Option::is_none")]
     expvar: Option<String>,
+    /// The address of its profiles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pprof: Option<String>,
     /// The Go releases that can have printed its trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     go_version: Option<GoVersion>,
@@ -68,7 +72,8 @@ fn service(surveyed: &Surveyed, pipelines: &Pipelines) -> Service {
         service: service.identity.service.as_str().to_owned(),
         labels: service.identity.labels.iter().map(label).collect(),
         trace: service.trace.as_ref().map(|trace| trace.source.to_string()),
-        expvar: service.expvar.as_ref().map(|expvar| expvar.endpoint.url.to_string()),
+        expvar: service.expvar.as_ref().map(|expvar| shown(&expvar.endpoint.url)),
+        pprof: service.pprof.as_ref().map(|pprof| shown(&pprof.endpoint.url)),
         go_version: releases.map(|range| GoVersion { min: range.min(), max: range.max() }),
         process_starts: pipelines.iter().map(|pipeline| pipeline.process_starts()).sum(),
         capabilities: findings.iter().map(capable).collect(),
