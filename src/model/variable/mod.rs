@@ -65,7 +65,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// All of them, in the order of [`Self::index`].
+    /// All of them, in the order of their index.
     pub const ALL: [Self; 6] =
         [Self::TooMany, Self::NameTaken, Self::TooDeep, Self::TooLong, Self::Array, Self::Value];
 

@@ -8,8 +8,7 @@ use godebug_exporter::parse::pprof::{heap, index};
 
 use crate::seeds::fixtures;
 
-const PROFILES: [Profile; 3] =
-    [Profile::Goroutine, Profile::ThreadCreate, Profile::GoroutineLeak];
+const PROFILES: [Profile; 3] = [Profile::Goroutine, Profile::ThreadCreate, Profile::GoroutineLeak];
 
 /// Seeds longer than the inputs are cut to their first stacks.
 const SEED_STACKS: usize = 8;
