@@ -131,6 +131,8 @@ fn labels(place: &Place) -> Vec<Text> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::snapshot::{Number, Value};
     use crate::model::stack::{Frame, Stack};
@@ -207,5 +209,50 @@ mod tests {
                 format!("{}[] 8", Metric::Threads as u16),
             ]
         );
+    }
+
+    type Read = Vec<(u32, u64)>;
+
+    fn read() -> impl Strategy<Value = Read> {
+        prop::collection::btree_map(0_u32..40, 1_u64..300, 0..30)
+            .prop_map(|read| read.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_state_that_was_saved_goes_on_as_if_it_had_not_been(
+            steps in prop::collection::vec((read(), read(), 1_u64..9000, any::<u8>()), 1..25),
+        ) {
+            let (mut whole, mut broken) = (GoroutineState::default(), GoroutineState::default());
+            let mut now = Duration::ZERO;
+            for (alive, leaked, seconds, chance) in steps {
+                now += Duration::from_secs(seconds);
+                let wanted: &[&str] = if chance < 8 { &["tenant"] } else { &[] };
+                for state in [&mut whole, &mut broken] {
+                    if chance % 8 == 0 {
+                        state.restarted();
+                    }
+                    let (read, total) = places(wanted, &alive);
+                    state.observe(&read, total, 5, now);
+                    let (read, total) = places(wanted, &leaked);
+                    state.observe_leaked(&read, total, 5, now);
+                    state.observe_threads(Some(total));
+                }
+                // At a moment of its own choice: counters, who has series and whose number grew go on.
+                prop_assert_eq!(series(&broken), series(&whole));
+                prop_assert_eq!(broken.grown_since(Duration::ZERO), whole.grown_since(Duration::ZERO));
+                if chance % 3 == 0 {
+                    let saved = serde_json::to_string(&broken).unwrap();
+                    broken = serde_json::from_str(&saved).unwrap();
+                    // What was read before says nothing of now; counters are there at once.
+                    let read_before = |one: &&String| !one.contains("main.f") && !one.contains("other");
+                    prop_assert_eq!(broken.alive(), None);
+                    let own = series(&broken);
+                    prop_assert_eq!(own.iter().filter(read_before).count(), 1, "{:?}", own);
+                }
+            }
+        }
     }
 }

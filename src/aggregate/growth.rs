@@ -264,6 +264,8 @@ fn small(n: u64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -389,5 +391,39 @@ mod tests {
         at(0, Duration::ZERO);
         at(u64::MAX, Duration::MAX);
         at(5, HOUR);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        /// Reads minutes to days apart, restarts of the service between them, and more groups than are kept.
+        #[test]
+        fn what_was_saved_at_any_moment_goes_on_as_if_it_had_not_been(
+            steps in prop::collection::vec(
+                (1_u64..3000, prop::collection::btree_map(0_u32..600, 0_u64..90, 0..300), any::<u8>()),
+                1..20,
+            ),
+        ) {
+            let (mut whole, mut broken) = (Growing::default(), Growing::default());
+            let mut now = Duration::ZERO;
+            for (minutes, read, chance) in steps {
+                now += MINUTE * u32::try_from(minutes).unwrap();
+                let counts = read.into_iter().map(|(line, n)| (place(line), n)).collect();
+                for growing in [&mut whole, &mut broken] {
+                    if chance % 8 == 0 {
+                        growing.restarted();
+                    }
+                    if chance % 2 == 0 {
+                        growing.observe(&counts, now);
+                    }
+                }
+                let saved = serde_json::to_string(&broken).unwrap();
+                broken = serde_json::from_str(&saved).unwrap();
+                prop_assert_eq!(serde_json::to_string(&whole).unwrap(), saved);
+                for since in [Duration::ZERO, now.saturating_sub(HOUR), now.saturating_sub(DAY * 3)] {
+                    prop_assert_eq!(whole.grown_since(since), broken.grown_since(since));
+                }
+            }
+        }
     }
 }

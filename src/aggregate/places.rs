@@ -79,6 +79,8 @@ fn bounded(text: &str) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::stack::Frame;
 
@@ -128,5 +130,25 @@ mod tests {
         let long = "ü".repeat(TEXT_MAX_BYTES);
         assert_eq!(bounded(&long).len(), TEXT_MAX_BYTES);
         assert_eq!(bounded(&format!("x{long}")).len(), TEXT_MAX_BYTES - 1);
+    }
+
+    proptest! {
+        /// What a service names its functions and labels is its own business.
+        #[test]
+        fn a_place_that_was_saved_is_the_same_place(
+            texts in prop::collection::vec(any::<String>(), 2..6),
+            line in any::<u32>(),
+        ) {
+            let frames = [Frame { function: &texts[0], file: &texts[1], line }];
+            let labels: Vec<(String, String)> =
+                texts[2..].iter().map(|text| (text.clone(), text.clone())).collect();
+            let wanted = texts[2..].iter().map(|text| text.as_str().into()).collect();
+            let mut places = Places::new(wanted);
+            places.add(&Stack { count: 1, frames: &frames, labels: &labels });
+            for place in places.counts().keys() {
+                let saved = serde_json::to_string(place).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Place>(&saved).unwrap(), place);
+            }
+        }
     }
 }

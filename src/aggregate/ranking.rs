@@ -221,5 +221,27 @@ mod tests {
             let minutes = reads.len() - 1;
             prop_assert!(changes <= k * (1 + 11 + minutes / 19), "{} changes in {} minutes", changes, minutes);
         }
+
+        /// To the last bit of what is remembered.
+        #[test]
+        fn what_was_saved_goes_on_as_if_it_had_not_been(
+            k in 1_usize..6,
+            reads in prop::collection::vec(
+                (1_u64..100_000, prop::collection::btree_map(0_u32..12, any::<u64>(), 0..12)),
+                1..40,
+            ),
+        ) {
+            let (mut whole, mut broken) = (Ranking::default(), Ranking::default());
+            let mut now = Duration::ZERO;
+            for (millis, read) in &reads {
+                now += Duration::from_millis(*millis);
+                let list: Vec<(u32, u64)> = read.iter().map(|(line, n)| (*line, *n)).collect();
+                whole.observe(&counts(&list), k, now);
+                broken.observe(&counts(&list), k, now);
+                let saved = serde_json::to_string(&broken).unwrap();
+                broken = serde_json::from_str(&saved).unwrap();
+                prop_assert_eq!(&broken, &whole);
+            }
+        }
     }
 }

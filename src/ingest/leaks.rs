@@ -44,40 +44,34 @@ enum Outcome {
     Failed,
 }
 
+/// When the profile is read: on the interval, and once an interval because somebody asks.
+#[derive(Debug)]
+struct Turns {
+    every: Duration,
+    due: Instant,
+    granted: Option<Instant>,
+    last: Option<Outcome>,
+}
+
 impl LeakScraper {
     /// Reads until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut due = Instant::now();
-        let mut asked_before: Option<Instant> = None;
-        let mut last = None;
+        let mut turns = Turns::new(self.every, Instant::now());
         loop {
-            let asked = tokio::select! {
+            let granted = tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep_until(due) => false,
-                () = self.trigger.asked() => true,
+                () = sleep_until(turns.due) => true,
+                () = self.trigger.asked() => turns.grant(Instant::now()),
             };
-            let too_soon = asked_before.is_some_and(|before| before.elapsed() < self.every);
-            if asked && (too_soon || last == Some(Outcome::Absent)) {
-                self.trigger.done().await;
-                continue;
-            }
-            if asked {
-                asked_before = Some(Instant::now());
-            }
-            let outcome = tokio::select! {
-                () = stop.cancelled() => return,
-                outcome = self.once() => outcome,
-            };
-            if outcome == Outcome::Absent && last != Some(Outcome::Absent) {
-                self.telemetry.no_leak_profile();
-            }
-            last = Some(outcome);
-            due = Instant::now()
-                + if outcome == Outcome::Absent {
-                    ABSENT_RECHECK.max(self.every)
-                } else {
-                    self.every
+            if granted {
+                let outcome = tokio::select! {
+                    () = stop.cancelled() => return,
+                    outcome = self.once() => outcome,
                 };
+                if turns.end(outcome, Instant::now()) {
+                    self.telemetry.no_leak_profile();
+                }
+            }
             self.trigger.done().await;
         }
     }
@@ -101,5 +95,66 @@ impl LeakScraper {
                 Outcome::Failed
             }
         }
+    }
+}
+
+impl Turns {
+    const fn new(every: Duration, now: Instant) -> Self {
+        Self { every, due: now, granted: None, last: None }
+    }
+
+    /// Whether a read that somebody asks for is granted.
+    fn grant(&mut self, now: Instant) -> bool {
+        let too_soon = self.granted.is_some_and(|before| now.duration_since(before) < self.every);
+        if too_soon || self.last == Some(Outcome::Absent) {
+            return false;
+        }
+        self.granted = Some(now);
+        true
+    }
+
+    /// A read has ended. Gives true if the profile is absent and that is new.
+    fn end(&mut self, outcome: Outcome, now: Instant) -> bool {
+        let wait = match outcome {
+            Outcome::Absent => ABSENT_RECHECK.max(self.every),
+            Outcome::Read | Outcome::Failed => self.every,
+        };
+        self.due = now + wait;
+        self.last.replace(outcome) != Some(outcome) && outcome == Outcome::Absent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(600);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn who_asks_is_granted_one_read_an_interval_and_the_next_is_due_an_interval_later() {
+        let begin = Instant::now();
+        let mut turns = Turns::new(EVERY, begin);
+        assert_eq!(turns.due, begin);
+        assert!(!turns.end(Outcome::Read, begin));
+        // One suspicion a minute for an hour and a half.
+        let granted: Vec<u32> =
+            (1..=90).filter(|minute| turns.grant(begin + MINUTE * *minute)).collect();
+        assert_eq!(granted, [1, 11, 21, 31, 41, 51, 61, 71, 81]);
+        turns.end(Outcome::Failed, begin + MINUTE * 81);
+        assert_eq!(turns.due, begin + MINUTE * 91);
+    }
+
+    #[test]
+    fn what_is_absent_is_told_once_and_nobody_is_granted_a_read_until_it_is_there() {
+        let begin = Instant::now();
+        let mut turns = Turns::new(EVERY, begin);
+        assert!(turns.end(Outcome::Absent, begin));
+        assert_eq!(turns.due, begin + ABSENT_RECHECK);
+        assert!(!turns.grant(begin + MINUTE * 30));
+        assert!(!turns.end(Outcome::Absent, begin + ABSENT_RECHECK));
+        turns.end(Outcome::Read, begin + ABSENT_RECHECK * 2);
+        assert!(turns.grant(begin + ABSENT_RECHECK * 2));
+        assert!(turns.end(Outcome::Absent, begin + ABSENT_RECHECK * 3));
     }
 }

@@ -72,3 +72,64 @@ impl Pipeline {
         inner.state.heap_failed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::frame::packets::TraceLines;
+    use crate::model::stack::Stack;
+    use crate::telemetry::metrics::Metrics;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A read a minute over so many hours, by a clock of its own; gives the hours in which the trigger
+    /// was asked.
+    async fn asked_in(
+        pipeline: &Pipeline,
+        trigger: &Trigger,
+        hours: std::ops::Range<u32>,
+        goroutines: impl Fn(u32) -> u64,
+    ) -> Vec<u32> {
+        let mut asked = Vec::new();
+        for minute in hours.start * 60..hours.end * 60 {
+            let count = goroutines(minute);
+            let mut places = Places::new(Arc::default());
+            places.add(&Stack { count, frames: &[], labels: &[] });
+            {
+                let mut inner = pipeline.lock();
+                inner.state.observe_goroutines(&places, count, MINUTE * minute);
+                pipeline.tell(&mut inner);
+            }
+            tokio::select! {
+                biased;
+                () = trigger.asked() => asked.push(minute / 60),
+                () = ready(()) => {}
+            }
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn each_suspicion_asks_for_proof_once() {
+        let text = "services: [{name: s, pprof: {url: 'http://h', goroutineleak: 10m}}]\n";
+        let service = crate::config::file::read(text).unwrap().services.remove(0);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let pipeline = Pipeline::new(&service, metrics, TraceLines::Keep);
+        let trigger = Arc::new(Trigger::default());
+        pipeline.ask_when_suspected(Arc::clone(&trigger));
+        let quiet =
+            asked_in(&pipeline, &trigger, 0..30, |minute| 100 + u64::from(minute % 7)).await;
+        assert!(quiet.is_empty(), "{quiet:?}");
+        let leak = asked_in(&pipeline, &trigger, 30..90, |minute| u64::from(minute) - 1700).await;
+        assert!(leak.len() == 1 && leak[0] > 40, "{leak:?}");
+        // It is over, and another one begins.
+        let over = asked_in(&pipeline, &trigger, 90..150, |_| 100).await;
+        assert!(over.is_empty(), "{over:?}");
+        let again =
+            asked_in(&pipeline, &trigger, 150..320, |minute| u64::from(minute) - 8900).await;
+        assert_eq!(again.len(), 1, "{again:?}");
+    }
+}
