@@ -235,6 +235,55 @@ fn a_map_with_a_key_for_every_user_does_not_explode_and_is_told_once() {
 }
 
 #[test]
+fn services_that_differ_on_a_type_share_one_page_and_it_is_told_once() {
+    let page = r#"{"wait": [1, 2], "jobs": 5, "load": 7}"#;
+    let endpoints = [(); 2].map(|()| Endpoint::start(Behaviour::Body(page.into())));
+    let service = |n: usize, name: &str, rules: &str| {
+        let url = endpoints[n].address;
+        format!(
+            "- name: {name}\n  expvar:\n    url: http://{url}\n    interval: scrape\n    max_age: 0s\n    rules: [{rules}]\n"
+        )
+    };
+    let histogram = "{path: wait, name: wait, type: histogram, buckets: [1]}";
+    let load = |kind: &str| format!("{{path: load, name: load_total, type: {kind}}}");
+    let exporter = Exporter::configured(&format!(
+        "services:\n{}{}",
+        service(0, "first", &format!("{histogram}, {}", load("counter"))),
+        service(1, "second", "{path: jobs, name: wait_count, type: gauge}"),
+    ));
+    for pages in [1.0, 2.0] {
+        let text = http::body(exporter.address(), "/metrics");
+        prometheus::check_page(&text);
+        let page = Page::read(&text);
+        expect(&page, &[("wait_count{service=\"first\"}", 3.0), ("load_total", 7.0)]);
+        assert!(!page.has("wait_count{service=\"second\"}"), "{page}");
+        let dropped = format!("{DROPPED}{{service=\"second\",reason=\"other_type\"}}");
+        assert_eq!(page.value(&dropped), pages);
+    }
+    let warnings = exporter.log("warn");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for word in ["service=second", "wait_count (gauge; service first has it as histogram)", "rule"]
+    {
+        assert!(warnings[0].contains(word), "{word} in {warnings:?}");
+    }
+
+    let exporter = Exporter::configured(&format!(
+        "services:\n{}{}",
+        service(0, "first", "{path: load, name: load, type: gauge}"),
+        service(1, "second", "{path: load, name: load, type: untyped}"),
+    ));
+    for _ in 0..2 {
+        let text = http::body(exporter.address(), "/metrics");
+        prometheus::check_page(&text);
+        let page = Page::read(&text);
+        expect(&page, &[("load{service=\"first\"}", 7.0), ("load{service=\"second\"}", 7.0)]);
+        assert_eq!((&*page.types()["load"], page.sum(DROPPED)), ("untyped", 0.0));
+    }
+    let warnings = exporter.log("warn");
+    assert!(warnings.len() == 1 && warnings[0].contains("differ on the type"), "{warnings:?}");
+}
+
+#[test]
 fn mistakes_in_rules_are_told_by_check() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let rules = "    rules:\n    - {path: \"a.{x\"}\n    - {path: b, type: rate}\n";

@@ -7,6 +7,7 @@ use prometheus::proto::MetricFamily;
 
 use super::Pipeline;
 use crate::aggregate::catalog::METRICS;
+use crate::aggregate::variables::agree::agree;
 use crate::config::Service;
 use crate::export::{text, variables};
 use crate::frame::packets::TraceLines;
@@ -81,7 +82,15 @@ impl Pipelines {
     /// A picture of all services that are not behind, and then of ourselves.
     #[must_use]
     pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
-        let services = self.all().iter().filter_map(|service| service.snapshot()).collect();
+        let all = self.all();
+        let given = all.iter().filter_map(|service| Some((service, service.snapshot()?)));
+        let (pipelines, mut services): (Vec<_>, Vec<_>) = given.unzip();
+        for one in agree(&mut services) {
+            let (of, other) = (pipelines.get(one.service), pipelines.get(one.other));
+            if let Some((of, other)) = of.zip(other) {
+                of.variables.disagrees(&one.name, one.kinds, other.name(), one.left_off);
+            }
+        }
         (services, self.metrics.gather())
     }
 

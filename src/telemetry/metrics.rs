@@ -233,7 +233,7 @@ impl Metrics {
             )?,
             dropped_vars: counters(
                 "expvar_dropped_total",
-                "Variables of /debug/vars that were not exported, by reason; each read counts them again.",
+                "Variables of /debug/vars that were not exported, by reason; each read counts them again, and each page those whose name has another type in another service (other_type).",
                 &["service", "reason"],
             )?,
             retyped_vars: counters(

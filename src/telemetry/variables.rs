@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tracing::warn;
 
 use super::metrics::Metrics;
+use crate::model::metric::Kind;
 use crate::model::variable::{DropReason, Dropped};
 
 /// Events of one service's variables.
@@ -13,7 +14,7 @@ use crate::model::variable::{DropReason, Dropped};
 pub struct VariableTelemetry {
     metrics: Arc<Metrics>,
     service: Box<str>,
-    /// One bit a reason that was told, and one for variables that fell.
+    /// One bit a reason that was told, one for variables that fell, and one for types that differ.
     told: AtomicU32,
 }
 
@@ -45,6 +46,27 @@ impl VariableTelemetry {
                     "variables of /debug/vars are not exported; from now on only counted"
                 );
             }
+        }
+    }
+
+    /// Variables whose name has another type in the service `other`: those left off are counted, and each
+    /// page counts them again. Logged once.
+    pub fn disagrees(&self, name: &str, kinds: [Kind; 2], other: &str, left_off: u64) {
+        let [own, others] = kinds.map(Kind::as_str);
+        if left_off > 0 {
+            let mut dropped = Dropped::default();
+            let sample = || format!("{name} ({own}; service {other} has it as {others})");
+            dropped.note(DropReason::OtherType, left_off, sample);
+            self.dropped(&dropped);
+        } else if self.tell_once(u32::BITS - 2) {
+            warn!(
+                service = %self.service,
+                metric = name,
+                kind = own,
+                other_service = other,
+                other_kind = others,
+                "services differ on the type of a variable: it is exported without one; a rule can give it another name, or both the same type"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 //! `walk` makes candidates of a page by the user's rules, with `name` and `buckets`; here it is decided
 //! which of them are exported, and `memory` has what earlier reads say of them.
 
+pub mod agree;
 mod buckets;
 mod memory;
 mod name;
@@ -492,7 +493,7 @@ mod tests {
         let (found, dropped) = once("max_depth: 2, max_variables: 2", &variables);
         assert_eq!(found, ["expvar_y{} untyped 4", "expvar_z{} untyped 5"]);
         let counts = DropReason::ALL.map(|reason| dropped.count(reason));
-        assert_eq!(counts, [1, 0, 2 + 1, 2, 33, 0]);
+        assert_eq!(counts, [1, 0, 2 + 1, 2, 33, 0, 0]);
         assert_eq!(dropped.sample(DropReason::TooDeep), Some("a.b.c"));
         let (found, dropped) = once("", &variables);
         assert_eq!(found.len(), 5);

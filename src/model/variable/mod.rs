@@ -62,12 +62,21 @@ pub enum DropReason {
     Array,
     /// It is not what its rule says.
     Value,
+    /// Another service has its name with another type.
+    OtherType,
 }
 
 impl DropReason {
     /// All of them, in the order of their index.
-    pub const ALL: [Self; 6] =
-        [Self::TooMany, Self::NameTaken, Self::TooDeep, Self::TooLong, Self::Array, Self::Value];
+    pub const ALL: [Self; 7] = [
+        Self::TooMany,
+        Self::NameTaken,
+        Self::TooDeep,
+        Self::TooLong,
+        Self::Array,
+        Self::Value,
+        Self::OtherType,
+    ];
 
     /// The label value.
     #[must_use]
@@ -79,6 +88,7 @@ impl DropReason {
             Self::TooLong => "too_long",
             Self::Array => "array",
             Self::Value => "value",
+            Self::OtherType => "other_type",
         }
     }
 
@@ -94,6 +104,7 @@ impl DropReason {
             Self::TooLong => "drop it by a rule",
             Self::Array => "write a rule for it: a histogram, a label for its index, or drop",
             Self::Value => "its value is not what its rule says: change the rule",
+            Self::OtherType => "give it another name by a rule, or the same type in both services",
         }
     }
 
