@@ -11,6 +11,7 @@ use crate::aggregate::catalog::{METRICS, Metric};
 use crate::config;
 use crate::config::endpoint::{EXPVAR, Endpoint};
 use crate::config::http::Http;
+use crate::config::units::percent_decoded;
 use crate::config::{Expvar, Service};
 use crate::export::{text, variables};
 use crate::frame::packets::TraceLines;
@@ -103,7 +104,7 @@ fn target(query: &str) -> Result<String, ProbeError> {
             // Prometheus adds none of its own; another's are no matter.
             _ => continue,
         };
-        let Some(value) = decoded(value) else {
+        let Some(value) = percent_decoded(&value.replace('+', " ")) else {
             return wrong("the query is not percent-encoded text");
         };
         if slot.replace(value).is_some() {
@@ -115,23 +116,6 @@ fn target(query: &str) -> Result<String, ProbeError> {
         (Some(target), _) if !target.is_empty() => Ok(target),
         _ => wrong("target is missing: /probe?target=http://host:6060/debug/vars"),
     }
-}
-
-/// What percent-encoding stands for.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(out).ok()
 }
 
 /// What one body says, by stations that are thrown away.

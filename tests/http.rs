@@ -229,6 +229,43 @@ fn a_proxy_stands_between() {
 }
 
 #[test]
+fn a_proxy_may_want_to_know_who_we_are() {
+    let ours = Authority::new();
+    let (service, url) = with_tls(&ours.signs(&["127.0.0.1"]), &[]);
+    // me:s3cret
+    let proxy = Proxy::guarded("Basic bWU6czNjcmV0");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let plain = format!("http://{}/debug/vars", service.remote.address());
+    for url in [&plain, &url] {
+        let http = |user: &str, more: &str| {
+            let proxy = format!("proxy_url: 'http://{user}{}'{more}", proxy.address);
+            if url.starts_with("https") {
+                format!("{proxy}, {}", trusting(&ours.file()))
+            } else {
+                proxy
+            }
+        };
+        check(url, &http("", ""), "proxy");
+        check(url, &http("me:wrong@", ""), "proxy");
+        let by_file =
+            format!(", proxy_auth: {{username: me, password_file: '{}'}}", file.display());
+        std::fs::write(&file, "wr0ng").unwrap();
+        let exporter = reading(url, &http("", &by_file));
+        assert_eq!(reason(&exporter.page()), "proxy");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        assert_eq!(reason(&exporter.page()), "");
+        for exporter in [&exporter, &reading(url, &http("me:s3cret@", ""))] {
+            assert_eq!(reason(&exporter.page()), "");
+            let pages = ["/", "/api/v1/services", "/metrics"];
+            let shown = pages.map(|path| http::body(exporter.address(), path)).concat();
+            let told = [exporter.stderr.text(), shown].concat();
+            assert!(!told.contains("s3cret") && !told.contains("bWU6"), "{told}");
+        }
+    }
+}
+
+#[test]
 fn what_we_send() {
     let endpoint = Endpoint::start(Behaviour::Body(GOOD.into()));
     let folder = tempfile::tempdir().unwrap();

@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
-use hyper::Uri;
 use hyper::header::{self, HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
 
 use super::fields::Fields;
 use super::node::Value;
+use super::proxy::{Password, Proxy};
 
 /// Headers that have keys of their own, or that the connection is made of.
 const RESERVED_HEADERS: [HeaderName; 13] = [
@@ -37,7 +37,7 @@ pub struct Http {
     /// Further headers.
     pub headers: Vec<(HeaderName, HeaderText)>,
     /// A proxy between us.
-    pub proxy: Option<Uri>,
+    pub proxy: Option<Proxy>,
     /// Connect to this socket; the host of the address is a name only.
     pub unix_socket: Option<PathBuf>,
 }
@@ -98,6 +98,11 @@ impl Http {
     pub fn names_files(&self) -> bool {
         self.auth.is_some()
             || self.headers.iter().any(|(_, text)| matches!(text, HeaderText::File(_)))
+            || self
+                .proxy
+                .as_ref()
+                .and_then(|proxy| proxy.auth.as_ref())
+                .is_some_and(|auth| matches!(auth.password, Password::File(_)))
     }
 
     /// Reads the map `http`.
@@ -109,7 +114,7 @@ impl Http {
             fields.problem_at_map("has both basic_auth and authorization; give one");
         }
         let headers = fields.map("headers").map(headers).unwrap_or_default();
-        let proxy = fields.parsed("proxy_url", proxy_url);
+        let proxy = Proxy::read(&mut fields);
         let unix_socket = file(&mut fields, "unix_socket");
         if proxy.is_some() && unix_socket.is_some() {
             fields.problem_at_map("has both proxy_url and unix_socket; give one");
@@ -140,17 +145,21 @@ fn tls(mut fields: Fields<'_>) -> Tls {
 }
 
 fn basic_auth(mut fields: Fields<'_>) -> Option<Auth> {
-    let username = fields.parsed("username", |text| match text {
-        "" => Err("must not be empty"),
-        text if text.contains(':') => Err("must not hold a colon: basic auth ends the name there"),
-        text => Ok(text.to_owned()),
-    });
+    let username = fields.parsed("username", username);
     let password_file = file(&mut fields, "password_file");
     refuse_secrets(&mut fields, &["password"]);
     needed(&mut fields, "username", "checkout-metrics");
     needed(&mut fields, "password_file", "/run/secrets/password");
     fields.finish();
     Some(Auth::Basic { username: username?, password_file: password_file? })
+}
+
+pub(super) fn username(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("must not be empty"),
+        text if text.contains(':') => Err("must not hold a colon: basic auth ends the name there"),
+        text => Ok(text.to_owned()),
+    }
 }
 
 fn authorization(mut fields: Fields<'_>) -> Option<Auth> {
@@ -169,7 +178,7 @@ fn authorization(mut fields: Fields<'_>) -> Option<Auth> {
 }
 
 /// What Prometheus would take in the config itself.
-fn refuse_secrets(fields: &mut Fields<'_>, keys: &[&'static str]) {
+pub(super) fn refuse_secrets(fields: &mut Fields<'_>, keys: &[&'static str]) {
     for key in keys {
         let given = fields
             .entries()
@@ -186,7 +195,7 @@ fn refuse_secrets(fields: &mut Fields<'_>, keys: &[&'static str]) {
     }
 }
 
-fn needed(fields: &mut Fields<'_>, key: &'static str, example: &str) {
+pub(super) fn needed(fields: &mut Fields<'_>, key: &'static str, example: &str) {
     if fields.get(key).is_none() {
         fields.problem(fields.line(), key, format!("is missing; write it like {example}"));
     }
@@ -252,23 +261,11 @@ fn header_text(fields: &Fields<'_>, name: &str, value: &super::node::Node) -> Op
     }
 }
 
-fn file(fields: &mut Fields<'_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn file(fields: &mut Fields<'_>, key: &'static str) -> Option<PathBuf> {
     fields.parsed(key, |text| match text {
         "" => Err("must not be empty"),
         text => Ok(PathBuf::from(text)),
     })
-}
-
-fn proxy_url(text: &str) -> Result<Uri, String> {
-    const SHAPE: &str = "write it like http://proxy.internal:3128";
-    let uri: Uri = text.parse().map_err(|error| format!("is not an address ({error}); {SHAPE}"))?;
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    match uri.scheme_str() {
-        _ if authority.contains('@') => Err("must not hold a user name or password".into()),
-        Some("http") if !authority.is_empty() && matches!(uri.path(), "" | "/") => Ok(uri),
-        Some("https" | "socks5" | "socks5h") => Err(format!("must be an HTTP proxy; {SHAPE}")),
-        _ => Err(format!("must be http://, a host and a port; {SHAPE}")),
-    }
 }
 
 #[cfg(test)]
@@ -333,7 +330,17 @@ mod tests {
         check("headers: {X-A: a, x-a: b}", &["is there twice"]);
         check("headers: {X-A: {fil: /x}}", &["headers.X-A.file: is missing", "did you mean file?"]);
         check("proxy_url: https://p", &["proxy_url: must be an HTTP proxy"]);
-        check("proxy_url: http://me:pw@p:1", &["must not hold a user name"]);
+        check("proxy_url: http://me:pw@p:1", &[]);
+        check("proxy_url: http://p:1\nproxy_auth: {username: me, password_file: /p}", &[]);
+        check("proxy_auth: {username: me, password_file: /p}", &["without proxy_url"]);
+        check(
+            "proxy_url: http://a@p\nproxy_auth: {username: me, password_file: /p}",
+            &["a user name in proxy_url and in proxy_auth"],
+        );
+        check(
+            "proxy_url: http://p\nproxy_auth: {username: me, password: x}",
+            &["password: does not belong", "password_file: is missing"],
+        );
         check("proxy_url: http://p\nunix_socket: /s", &["has both proxy_url and unix_socket"]);
         check("follow_redirects: true", &["is not a key"]);
     }

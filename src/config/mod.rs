@@ -16,6 +16,7 @@ pub mod leak_detector;
 pub mod node;
 pub mod pprof;
 pub mod probe;
+pub mod proxy;
 mod rules;
 pub mod units;
 

@@ -72,7 +72,9 @@ impl Reason {
                 ("connection_refused", "does the service run, and listen at this address and port?")
             }
             Self::Unreachable => ("unreachable", "is there a route to the service?"),
-            Self::Proxy => ("proxy", "is proxy_url right, and may we use it for this address?"),
+            Self::Proxy => {
+                ("proxy", "are proxy_url and proxy_auth right, and may we use it for this address?")
+            }
             Self::Tls => ("tls", "does this port speak TLS? if not, write http:// in the url"),
             Self::TlsUnknownAuthority => (
                 "tls_unknown_authority",

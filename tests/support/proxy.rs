@@ -13,6 +13,15 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Answers CONNECT with this status.
     pub(crate) fn start(connect: &'static str) -> Self {
+        Self::wanting(None, connect)
+    }
+
+    /// Lets nobody through but who has this Proxy-Authorization.
+    pub(crate) fn guarded(wanted: &'static str) -> Self {
+        Self::wanting(Some(wanted), "200 Go on")
+    }
+
+    fn wanting(wanted: Option<&'static str>, connect: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Self { address: listener.local_addr().unwrap(), asked: Arc::default() };
         let asked = Arc::clone(&proxy.asked);
@@ -20,7 +29,7 @@ impl Proxy {
             for stream in listener.incoming() {
                 let (stream, asked) = (stream.unwrap(), Arc::clone(&asked));
                 // A client that has gone is its own business.
-                std::thread::spawn(move || forward(stream, connect, &asked).ok());
+                std::thread::spawn(move || forward(stream, wanted, connect, &asked).ok());
             }
         });
         proxy
@@ -34,6 +43,7 @@ impl Proxy {
 
 fn forward(
     mut client: TcpStream,
+    wanted: Option<&str>,
     connect: &str,
     asked: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
@@ -46,6 +56,16 @@ fn forward(
     let head = String::from_utf8(head).unwrap();
     let (first, rest) = head.split_once("\r\n").unwrap();
     asked.lock().unwrap().push(first.to_owned());
+    let (own, rest): (Vec<&str>, Vec<&str>) = rest
+        .split_inclusive("\r\n")
+        .partition(|line| line.to_ascii_lowercase().starts_with("proxy-authorization:"));
+    let given = own.first().and_then(|line| line.split_once(": ")).map(|(_, value)| value.trim());
+    if wanted.is_some_and(|wanted| given != Some(wanted)) {
+        let no =
+            "HTTP/1.1 407 Who are you\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n";
+        return client.write_all(no.as_bytes());
+    }
+    let rest = rest.concat();
     let words: Vec<&str> = first.split(' ').collect();
     let mut server = if words[0] == "CONNECT" {
         write!(client, "HTTP/1.1 {connect}\r\n\r\n")?;

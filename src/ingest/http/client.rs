@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, HeaderMap, HeaderValue, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION,
+    USER_AGENT,
 };
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -34,7 +35,17 @@ pub struct Client {
 /// What of a request depends on files.
 struct Prepared {
     headers: HeaderMap,
+    /// For the proxy, who never passes it on.
+    proxy: Option<HeaderValue>,
     tls: Option<Connector>,
+}
+
+impl Prepared {
+    /// Blocks if there are files.
+    fn headers(http: &Http) -> Result<Self, FetchError> {
+        let proxy = http.proxy.as_ref().map(files::proxy_authorization).transpose()?.flatten();
+        Ok(Self { headers: files::headers(http)?, proxy, tls: None })
+    }
 }
 
 impl Client {
@@ -61,16 +72,19 @@ impl Client {
         let opened = async {
             let prepared = self.prepared(&endpoint.url).await?;
             let networks = self.networks.as_deref();
-            let way = Way { http: &self.http, tls: prepared.tls.as_ref(), networks, limit };
+            let (tls, proxy_auth) = (prepared.tls.as_ref(), prepared.proxy.as_ref());
+            let way = Way { http: &self.http, tls, proxy_auth, networks, limit };
             let stream = connect::open(&way, &endpoint.url).await?;
             Ok((prepared, stream))
         };
         let late = FetchError::ConnectTimeout(limit);
         let (prepared, stream) = within(started + limit, opened, late).await?;
-        let request = self.request(endpoint, prepared.headers)?;
+        let request = self.request(endpoint, prepared.headers, prepared.proxy)?;
         let exchange = exchange(stream, request, endpoint.max_body_bytes);
         let answer = within(started + limit, exchange, FetchError::Timeout(limit)).await;
+        let by_proxy = self.http.proxy.is_some();
         answer.map_err(|error| match &prepared.tls {
+            None if by_proxy => error.of_proxy(),
             Some(tls) => tls.explained(error),
             None => error,
         })
@@ -80,13 +94,12 @@ impl Client {
     async fn prepared(&self, url: &Uri) -> Result<Prepared, FetchError> {
         let is_tls = is_tls(url);
         if !is_tls && !self.http.names_files() {
-            return Ok(Prepared { headers: files::headers(&self.http)?, tls: None });
+            return Prepared::headers(&self.http);
         }
         let (http, cache) = (self.http.clone(), Arc::clone(&self.tls));
         let read = move || {
-            let headers = files::headers(&http)?;
             let tls = is_tls.then(|| cache.connector(&http.tls)).transpose()?;
-            Ok(Prepared { headers, tls })
+            Ok(Prepared { tls, ..Prepared::headers(&http)? })
         };
         tokio::task::spawn_blocking(read).await.map_err(FetchError::Lost)?
     }
@@ -95,10 +108,12 @@ impl Client {
         &self,
         endpoint: &Endpoint,
         headers: HeaderMap,
+        proxy: Option<HeaderValue>,
     ) -> Result<Request<Empty<Bytes>>, FetchError> {
         let url = &endpoint.url;
         // A proxy is told the whole address, unless it gave us a connection (RFC 9112, 3.2.2).
-        let target = if self.http.proxy.is_some() && !is_tls(url) {
+        let is_forwarded = self.http.proxy.is_some() && !is_tls(url);
+        let target = if is_forwarded {
             url.clone()
         } else {
             Uri::from(url.path_and_query().cloned().ok_or(FetchError::Request)?)
@@ -110,6 +125,10 @@ impl Client {
         *own = headers;
         let host = HeaderValue::from_str(host).map_err(|_unusable| FetchError::Request)?;
         own.insert(HOST, host);
+        // Through a tunnel the service would get it.
+        if let Some(proxy) = proxy.filter(|_| is_forwarded) {
+            own.insert(PROXY_AUTHORIZATION, proxy);
+        }
         own.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         own.insert(ACCEPT, HeaderValue::from_static(endpoint.accept));
         own.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -150,5 +169,29 @@ async fn exchange(
             Ok(()) => answer.await,
             Err(error) => Err(FetchError::of_exchange(error)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::endpoint::EXPVAR;
+    use crate::config::file;
+
+    #[test]
+    fn a_proxys_password_is_not_sent_through_its_tunnel() {
+        let has_it = |url: &str| {
+            let text = format!(
+                "services: [{{name: s, expvar: {{url: '{url}'}}, http: {{proxy_url: 'http://me:pw@p:1'}}}}]"
+            );
+            let client = Client::new(file::read(&text).unwrap().services.remove(0).http);
+            let Prepared { headers, proxy, .. } = Prepared::headers(&client.http).unwrap();
+            assert!(proxy.as_ref().is_some_and(HeaderValue::is_sensitive));
+            let endpoint = EXPVAR.at(url.parse().unwrap());
+            let request = client.request(&endpoint, headers, proxy).unwrap();
+            request.headers().contains_key(PROXY_AUTHORIZATION)
+        };
+        assert!(has_it("http://h/debug/vars"));
+        assert!(!has_it("https://h/debug/vars"));
     }
 }

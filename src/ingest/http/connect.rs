@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper::header::HOST;
+use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +28,8 @@ pub(super) struct Way<'a> {
     pub(super) http: &'a Http,
     /// There if the address wants it.
     pub(super) tls: Option<&'a Connector>,
+    /// Who we are to the proxy.
+    pub(super) proxy_auth: Option<&'a HeaderValue>,
     /// Where it may go, if not everywhere.
     pub(super) networks: Option<&'a [Network]>,
     /// An attempt at one of several addresses of a host takes at most its share of this.
@@ -45,8 +47,8 @@ pub(super) async fn open(way: &Way<'_>, url: &Uri) -> Result<Box<dyn Stream>, Fe
         }
         (None, Some(proxy)) => {
             let stream =
-                tcp(proxy, way).await.map_err(|error| FetchError::Proxy(error.to_string()))?;
-            if is_tls(url) { tunnel(stream, url).await? } else { Box::new(stream) }
+                tcp(&proxy.url, way).await.map_err(|error| FetchError::Proxy(error.to_string()))?;
+            if is_tls(url) { tunnel(stream, url, way.proxy_auth).await? } else { Box::new(stream) }
         }
         (None, None) => Box::new(tcp(url, way).await?),
     };
@@ -91,19 +93,26 @@ async fn tcp(url: &Uri, way: &Way<'_>) -> Result<TcpStream, FetchError> {
 }
 
 /// Asks a proxy for a connection of its own to the host of `url` (RFC 9110, 9.3.6).
-async fn tunnel(stream: TcpStream, url: &Uri) -> Result<Box<dyn Stream>, FetchError> {
+async fn tunnel(
+    stream: TcpStream,
+    url: &Uri,
+    auth: Option<&HeaderValue>,
+) -> Result<Box<dyn Stream>, FetchError> {
     let refused = |error: hyper::Error| FetchError::Proxy(error.to_string());
     let (host, port) = host_and_port(url);
     let target =
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(refused)?;
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(&target)
         .header(HOST, &target)
         .body(Empty::<Bytes>::new())
         .map_err(|_unusable| FetchError::Request)?;
+    if let Some(auth) = auth {
+        request.headers_mut().insert(PROXY_AUTHORIZATION, auth.clone());
+    }
     let asked = async {
         let response = sender.send_request(request).await.map_err(refused)?;
         if !response.status().is_success() {

@@ -112,6 +112,16 @@ impl FetchError {
         }
     }
 
+    /// For an answer that a proxy may have given itself.
+    pub(super) fn of_proxy(self) -> Self {
+        match self {
+            Self::Status(status @ StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
+                Self::Proxy(format!("it answered {status}: it wants proxy_auth, or another one"))
+            }
+            other => other,
+        }
+    }
+
     /// For an answer that is not 200. What stands in the query of a redirect may be a secret.
     pub(super) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Self {
         if !status.is_redirection() {

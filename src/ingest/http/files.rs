@@ -10,6 +10,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use super::error::FetchError;
 use crate::config::http::{Auth, HeaderText, Http};
+use crate::config::proxy::{Password, Proxy};
 
 /// A bundle of every authority of the world has 250 KiB.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -42,10 +43,7 @@ pub(super) fn headers(http: &Http) -> Result<HeaderMap, FetchError> {
     }
     match &http.auth {
         Some(Auth::Basic { username, password_file }) => {
-            let value = secret(password_file, |password| {
-                let pair = [username.as_bytes(), b":", password].concat();
-                format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes()
-            })?;
+            let value = secret(password_file, |password| basic(username, password))?;
             headers.insert(AUTHORIZATION, value);
         }
         Some(Auth::Credentials { scheme, credentials_file }) => {
@@ -56,6 +54,26 @@ pub(super) fn headers(http: &Http) -> Result<HeaderMap, FetchError> {
         None => {}
     }
     Ok(headers)
+}
+
+/// What a proxy wants to know of us; blocks.
+pub(super) fn proxy_authorization(proxy: &Proxy) -> Result<Option<HeaderValue>, FetchError> {
+    let Some(auth) = &proxy.auth else { return Ok(None) };
+    let name = &auth.username;
+    match &auth.password {
+        Password::File(path) => secret(path, |password| basic(name, password)).map(Some),
+        Password::Text(password) => {
+            let value = HeaderValue::from_bytes(&basic(name, password.as_bytes()));
+            let mut value = value.map_err(|_unusable| FetchError::Request)?;
+            value.set_sensitive(true);
+            Ok(Some(value))
+        }
+    }
+}
+
+fn basic(username: &str, password: &[u8]) -> Vec<u8> {
+    let pair = [username.as_bytes(), b":", password].concat();
+    format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes()
 }
 
 /// What a file says, without the blanks and the end of line around it.
