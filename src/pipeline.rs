@@ -104,7 +104,7 @@ impl Pipeline {
             Some(Trace { source: TraceSource::File { .. }, wrapping, .. }) => *wrapping,
             _ => Wrapping::Plain,
         };
-        let inner = Inner {
+        let mut inner = Inner {
             unwrap: Unwrap::new(wrapping),
             lines: Lines::new(max_line),
             packets: Packets::new(GRAMMAR, trace_lines),
@@ -125,6 +125,7 @@ impl Pipeline {
             cost_told: false,
             exportable: None,
         };
+        inner.state.set_epoch(i64::try_from(now_ns()).unwrap_or(i64::MAX));
         let pprof = service.pprof.as_ref();
         let profiler_labels = pprof.map(|pprof| Arc::clone(&pprof.labels)).unwrap_or_default();
         let name = service.identity.service.as_str();

@@ -1,9 +1,10 @@
-//! Counting observations in fixed buckets.
+//! Counting observations in fixed buckets, and in exponential ones beside them.
 
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::exponential::Sparse;
 use crate::model::snapshot::Distribution;
 
 /// What a histogram counts, and in which buckets.
@@ -60,6 +61,8 @@ buckets! {
 pub struct Histogram<B> {
     counts: Box<[u64]>,
     parts: u64,
+    exponential: Sparse,
+    anew: bool,
     buckets: PhantomData<B>,
 }
 
@@ -70,6 +73,11 @@ struct Saved<'a> {
     parts_in_unit: f64,
     counts: Box<[u64]>,
     parts: u64,
+    /// Missing in states that were saved before there were any.
+    #[serde(default)]
+    exponential: Option<std::borrow::Cow<'a, Sparse>>,
+    #[serde(default)]
+    anew: bool,
 }
 
 impl<B: Buckets> Histogram<B> {
@@ -80,6 +88,7 @@ impl<B: Buckets> Histogram<B> {
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }
+        self.exponential.observe(value);
         self.parts = self.parts.saturating_add(parts);
     }
 
@@ -90,6 +99,8 @@ impl<B: Buckets> Histogram<B> {
             bounds: B::BOUNDS,
             counts: self.counts.clone(),
             sum: in_unit::<B>(self.parts),
+            exponential: self.exponential.snapshot(),
+            anew: self.anew,
         }
     }
 }
@@ -101,7 +112,13 @@ fn in_unit<B: Buckets>(parts: u64) -> f64 {
 
 impl<B: Buckets> Default for Histogram<B> {
     fn default() -> Self {
-        Self { counts: vec![0; B::BOUNDS.len() + 1].into(), parts: 0, buckets: PhantomData }
+        Self {
+            counts: vec![0; B::BOUNDS.len() + 1].into(),
+            parts: 0,
+            exponential: Sparse::default(),
+            anew: false,
+            buckets: PhantomData,
+        }
     }
 }
 
@@ -121,24 +138,34 @@ impl<B: Buckets> Serialize for Histogram<B> {
             parts_in_unit: B::PARTS_IN_UNIT,
             counts: self.counts.clone(),
             parts: self.parts,
+            exponential: Some(std::borrow::Cow::Borrowed(&self.exponential)),
+            anew: self.anew,
         }
         .serialize(serializer)
     }
 }
 
 impl<'de, B: Buckets> Deserialize<'de> for Histogram<B> {
-    /// One whose buckets were others begins anew, which Prometheus reads as a reset: counts cannot
-    /// be moved to other buckets.
+    /// One whose buckets were others, or that had no exponential ones, begins anew, which Prometheus
+    /// reads as a reset: counts cannot be moved to other buckets, and both kinds are one histogram,
+    /// with one count.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let saved = Saved::deserialize(deserializer)?;
         let same = *saved.bounds == *B::BOUNDS
             && saved.parts_in_unit.to_bits() == B::PARTS_IN_UNIT.to_bits()
             && saved.counts.len() == B::BOUNDS.len() + 1;
-        if same {
-            Ok(Self { counts: saved.counts, parts: saved.parts, buckets: PhantomData })
-        } else {
-            Ok(Self::default())
-        }
+        let observations = saved.counts.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
+        let exponential = saved.exponential.filter(|sparse| same && sparse.is_sound(observations));
+        Ok(match exponential {
+            Some(exponential) => Self {
+                counts: saved.counts,
+                parts: saved.parts,
+                exponential: exponential.into_owned(),
+                anew: saved.anew,
+                buckets: PhantomData,
+            },
+            None => Self { anew: observations > 0 || saved.anew, ..Self::default() },
+        })
     }
 }
 
@@ -168,6 +195,18 @@ mod tests {
         let same: Histogram<Thousandths> = serde_json::from_str(&saved).unwrap();
         assert_eq!(same.snapshot(), histogram.snapshot());
         let other: Histogram<Others> = serde_json::from_str(&saved).unwrap();
-        assert_eq!(other.snapshot(), Histogram::<Others>::default().snapshot());
+        let anew = |bounds| Distribution {
+            bounds,
+            anew: true,
+            ..Histogram::<Others>::default().snapshot()
+        };
+        assert_eq!(other.snapshot(), anew(Others::BOUNDS));
+        let mut saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+        saved["exponential"]["zero"] = 7.into();
+        let damaged: Histogram<Thousandths> = serde_json::from_value(saved.clone()).unwrap();
+        assert_eq!(damaged.snapshot(), anew(Thousandths::BOUNDS), "both kinds have one count");
+        saved.as_object_mut().unwrap().remove("exponential");
+        let of_before: Histogram<Thousandths> = serde_json::from_value(saved).unwrap();
+        assert_eq!(of_before.snapshot(), anew(Thousandths::BOUNDS));
     }
 }

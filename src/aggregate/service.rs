@@ -16,6 +16,7 @@ use super::goroutines::GoroutineState;
 use super::histogram::{Buckets, Histogram};
 use super::leak::{Detector, Verdict};
 use super::memstats::MemState;
+use super::process::{self, ProcessStart};
 use super::sched::SchedState;
 use super::tally::Tally;
 use super::variables::{Observed, VariableState};
@@ -26,7 +27,9 @@ use crate::model::memstats::MemStats;
 use crate::model::record::Record;
 use crate::model::release::ReleaseRange;
 use crate::model::service::Identity;
-use crate::model::snapshot::{MetricId, Number, Quantiles, Series, ServiceSnapshot, Text, Value};
+use crate::model::snapshot::{
+    MetricId, Number, Quantiles, Series, ServiceSnapshot, Starts, Text, Value,
+};
 use crate::model::stats::RecordKind;
 use crate::model::variable::rule::Rules;
 
@@ -58,6 +61,10 @@ pub struct ServiceState {
     options: Options,
     releases: Option<ReleaseRange>,
     leak_params: Arc<Params>,
+    /// The time of day at which `now` was 0, in nanoseconds since 1970.
+    epoch_ns: i64,
+    /// When memstats were read last.
+    memstats_at: Duration,
     kept: Kept,
 }
 
@@ -74,6 +81,10 @@ pub struct Kept {
     memstats: MemState,
     variables: VariableState,
     goroutines: GoroutineState,
+    /// When every counter was 0, in nanoseconds since 1970; unknown where the state is older than
+    /// this field.
+    watching_since_ns: Option<u64>,
+    process: ProcessStart,
     starts_by_trace: u64,
     starts_by_expvar: u64,
     /// Since there is a number of goroutines.
@@ -89,8 +100,25 @@ impl ServiceState {
         leak_params: Arc<Params>,
         watching_since_ns: u64,
     ) -> Self {
-        let kept = Kept { memstats: MemState::new(watching_since_ns), ..Kept::default() };
-        Self { identity: Arc::new(identity), options, releases: None, leak_params, kept }
+        let kept = Kept {
+            memstats: MemState::new(watching_since_ns),
+            watching_since_ns: Some(watching_since_ns).filter(|since| *since > 0),
+            ..Kept::default()
+        };
+        Self {
+            identity: Arc::new(identity),
+            options,
+            releases: None,
+            leak_params,
+            epoch_ns: 0,
+            memstats_at: Duration::ZERO,
+            kept,
+        }
+    }
+
+    /// The time of day at which `now` was 0, in nanoseconds since 1970.
+    pub const fn set_epoch(&mut self, epoch_ns: i64) {
+        self.epoch_ns = epoch_ns;
     }
 
     /// What is to be saved.
@@ -122,6 +150,7 @@ impl ServiceState {
     pub fn observe(&mut self, record: Record<Tally>, now: Duration) {
         let kind = record.kind();
         let starts = self.starts();
+        let uptime = record.uptime();
         let restarted = match record {
             Record::Crash(crash) => return self.observe_crash(&crash),
             Record::Sched(sched) => self.kept.sched.observe(sched, now),
@@ -131,6 +160,9 @@ impl ServiceState {
         };
         if restarted {
             self.tell_restart(kind);
+        }
+        if let Some(uptime) = uptime {
+            self.kept.process.observe(uptime, now);
         }
         let follows_crash = std::mem::take(&mut self.kept.crashed);
         self.kept.starts_by_trace += u64::from(restarted || follows_crash);
@@ -174,6 +206,7 @@ impl ServiceState {
 
     /// One part saw that the service was started anew; the others have to know.
     fn tell_restart(&mut self, seen_by: RecordKind) {
+        self.kept.process.restarted();
         if !matches!(seen_by, RecordKind::Sched | RecordKind::SchedDetail) {
             self.kept.sched.restarted();
         }
@@ -203,7 +236,7 @@ impl ServiceState {
         now: Duration,
     ) -> Observed {
         let starts = self.starts();
-        let restarted = memstats.map(|stats| self.kept.memstats.observe(stats));
+        let restarted = memstats.map(|stats| self.observe_memstats(stats, now));
         if restarted.is_none() {
             self.kept.memstats.failed();
         }
@@ -213,6 +246,28 @@ impl ServiceState {
             self.kept.goroutines.alive().is_none() && self.kept.variables.goroutines().is_some();
         self.watch_for_leaks(starts, counted, now);
         observed
+    }
+
+    /// Gives true if it shows that the service was started anew.
+    fn observe_memstats(&mut self, stats: MemStats, now: Duration) -> bool {
+        let restarted = self.kept.memstats.observe(stats);
+        if restarted && !self.kept.process.is_after(self.memstats_at) {
+            self.kept.process.restarted();
+        }
+        self.memstats_at = now;
+        restarted
+    }
+
+    /// What the counters count since: memstats are those of the process that traces if it began
+    /// before they were read.
+    fn counting_since(&self) -> Starts {
+        let process = self.kept.process.began().filter(|_| self.options.trace);
+        let process = process.filter(|began| *began <= process::nanos(self.memstats_at));
+        let process_ns = process.map(|began| self.epoch_ns.saturating_add(began));
+        Starts {
+            watching_ns: self.kept.watching_since_ns,
+            process_ns: process_ns.and_then(|ns| u64::try_from(ns).ok()),
+        }
     }
 
     /// A read of expvar failed: what it said last is no longer exported.
@@ -273,6 +328,7 @@ impl ServiceState {
             series: out.series,
             more_labels: Arc::clone(&self.options.labels),
             variables: self.kept.variables.series(),
+            starts: self.counting_since(),
         }
     }
 }
@@ -337,4 +393,59 @@ impl Collector {
 
 fn texts(labels: &[&'static str]) -> Vec<Text> {
     labels.iter().map(|label| Text::Static(label)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::{Sched, SchedSummary};
+    use crate::model::service::ServiceName;
+
+    const EPOCH: u64 = 1_000_000_000_000_000_000;
+
+    fn service() -> ServiceState {
+        let service = ServiceName::new("s").unwrap();
+        let identity = Identity { service, log: None, labels: Vec::new() };
+        let options = Options { trace: true, expvar: true, ..Options::default() };
+        let mut state = ServiceState::new(identity, options, Arc::default(), 7);
+        state.set_epoch(EPOCH as i64);
+        state
+    }
+
+    /// Reads a line a second from `now` on, of a process that began then.
+    fn trace(state: &mut ServiceState, now: u64, seconds: u64) {
+        for n in 0..seconds {
+            let summary =
+                SchedSummary { uptime_ms: n * 1000, gomaxprocs: 1, ..SchedSummary::default() };
+            let sched = Sched { summary, ..Sched::default() };
+            state.observe(Record::Sched(sched), Duration::from_secs(now + n));
+        }
+    }
+
+    fn memstats(state: &mut ServiceState, now: u64, num_gc: u64) {
+        let stats = MemStats { num_gc: Some(num_gc), ..MemStats::default() };
+        state.observe_expvar(Some(stats), &[], &Rules::default(), Duration::from_secs(now));
+    }
+
+    fn starts(state: &ServiceState) -> (Option<u64>, Option<u64>) {
+        let starts = state.snapshot(Duration::ZERO).starts;
+        let since_epoch = |ns: u64| (ns - EPOCH) / 1_000_000_000;
+        (starts.watching_ns, starts.process_ns.map(since_epoch))
+    }
+
+    #[test]
+    fn memstats_count_since_the_start_of_their_process() {
+        let mut state = service();
+        assert_eq!(starts(&state), (Some(7), None));
+        trace(&mut state, 10, 20);
+        assert_eq!(starts(&state), (Some(7), None), "of no memstats");
+        memstats(&mut state, 30, 5);
+        assert_eq!(starts(&state), (Some(7), Some(10)));
+        trace(&mut state, 40, 20);
+        assert_eq!(starts(&state), (Some(7), None), "memstats are still the old process's");
+        memstats(&mut state, 60, 1);
+        assert_eq!(starts(&state), (Some(7), Some(40)));
+        memstats(&mut state, 70, 0);
+        assert_eq!(starts(&state), (Some(7), None), "the trace is still the old process's");
+    }
 }

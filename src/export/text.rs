@@ -231,8 +231,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::metric::Since;
     use crate::model::service::{Label, ServiceName};
-    use crate::model::snapshot::{Distribution, MetricId, Quantiles, Text};
+    use crate::model::snapshot::{Distribution, Exponential, MetricId, Quantiles, Starts, Text};
 
     const CATALOG: &[Desc] = &[
         Desc {
@@ -240,10 +241,23 @@ mod tests {
             kind: Kind::Counter,
             help: "Back\\slash\nand line.",
             labels: &["k"],
+            since: Since::Watching,
         },
-        Desc { name: "b_seconds", kind: Kind::Histogram, help: "B.", labels: &[] },
-        Desc { name: "unused", kind: Kind::Gauge, help: "U.", labels: &[] },
-        Desc { name: "c_seconds", kind: Kind::Summary, help: "C.", labels: &[] },
+        Desc {
+            name: "b_seconds",
+            kind: Kind::Histogram,
+            help: "B.",
+            labels: &[],
+            since: Since::Nothing,
+        },
+        Desc { name: "unused", kind: Kind::Gauge, help: "U.", labels: &[], since: Since::Nothing },
+        Desc {
+            name: "c_seconds",
+            kind: Kind::Summary,
+            help: "C.",
+            labels: &[],
+            since: Since::Nothing,
+        },
     ];
 
     fn service(name: &str) -> ServiceSnapshot {
@@ -251,12 +265,18 @@ mod tests {
         let identity =
             Arc::new(Identity { service: ServiceName::new(name).unwrap(), log: None, labels });
         let series = |metric, labels, value| Series { metric: MetricId(metric), labels, value };
-        let distribution =
-            Distribution { bounds: &[0.5, 1.0], counts: [1, 2, 3].into(), sum: 7.25 };
+        let distribution = Distribution {
+            bounds: &[0.5, 1.0],
+            counts: [1, 2, 3].into(),
+            sum: 7.25,
+            exponential: Exponential::default(),
+            anew: false,
+        };
         let quantiles = Quantiles { values: vec![(0.0, 1e-9), (1.0, 2.0)], sum: 2.0, count: 2 };
         ServiceSnapshot {
             identity,
             variables: Arc::default(),
+            starts: Starts::default(),
             more_labels: ["tenant".into()].into(),
             series: vec![
                 series(

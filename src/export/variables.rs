@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::model::service::{Identity, Label, ServiceName};
-    use crate::model::snapshot::Number;
+    use crate::model::snapshot::{Number, Starts};
 
     fn service(name: &str, variables: Vec<VariableSeries>) -> ServiceSnapshot {
         let labels = vec![Label::new("team", "a").unwrap()];
@@ -85,6 +85,7 @@ mod tests {
             series: Vec::new(),
             more_labels: Arc::default(),
             variables: variables.into(),
+            starts: Starts::default(),
         }
     }
 

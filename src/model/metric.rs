@@ -40,4 +40,17 @@ pub struct Desc {
     pub help: &'static str,
     /// Names of its own labels, in the order in which a series holds their values.
     pub labels: &'static [&'static str],
+    /// Since when it counts.
+    pub since: Since,
+}
+
+/// Since when a metric counts, which OpenMetrics calls created and OTLP its start time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// It does not count.
+    Nothing,
+    /// Since we first watched the service: we count it.
+    Watching,
+    /// Since the service's process began: its runtime counts it.
+    Process,
 }

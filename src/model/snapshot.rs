@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::metric::Since;
 use super::service::Identity;
 use super::variable::VariableSeries;
 
@@ -74,6 +75,34 @@ pub struct Distribution {
     pub counts: Box<[u64]>,
     /// Sum of all observations.
     pub sum: f64,
+    /// The same observations in exponential buckets.
+    pub exponential: Exponential,
+    /// It began anew after the service's other counters: a release of ours changed its buckets.
+    pub anew: bool,
+}
+
+/// Buckets whose bounds are powers of 2^(2^-schema): number i holds the observations above
+/// 2^((i-1)/2^schema), up to 2^(i/2^schema). So Prometheus numbers them; OpenTelemetry's index is
+/// lower by 1.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Exponential {
+    /// How finely a factor of 2 is divided; OpenTelemetry's scale.
+    pub schema: i8,
+    /// Observations up to this are counted as 0.
+    pub zero_threshold: f64,
+    /// Observations of 0.
+    pub zero_count: u64,
+    /// Number of the first of `counts`.
+    pub first: i32,
+    /// Observations in each bucket (not cumulative), at most 160; some may be 0.
+    pub counts: Box<[u64]>,
+}
+
+impl Exponential {
+    /// Number and count of each bucket that is not empty, in rising order.
+    pub fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
+        (self.first..).zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0)
+    }
 }
 
 /// Quantiles, sum and count as a runtime reports them.
@@ -121,4 +150,28 @@ pub struct ServiceSnapshot {
     pub more_labels: Arc<[Box<str>]>,
     /// The service's own variables, ordered by name.
     pub variables: Arc<[VariableSeries]>,
+    /// When its counters were 0.
+    pub starts: Starts,
+}
+
+/// Since when a service's counters count, in nanoseconds since 1970; absent where it is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Starts {
+    /// What we count ourselves: since we first watched the service, whatever was restarted since.
+    pub watching_ns: Option<u64>,
+    /// What its runtime counts: since its process began.
+    pub process_ns: Option<u64>,
+}
+
+impl Starts {
+    /// Since when this series of such a metric counts.
+    #[must_use]
+    pub fn of(&self, since: Since, value: &Value) -> Option<u64> {
+        match (since, value) {
+            (Since::Watching, Value::Distribution(Distribution { anew: true, .. })) => None,
+            (Since::Watching, _) => self.watching_ns,
+            (Since::Process, _) => self.process_ns,
+            (Since::Nothing, _) => None,
+        }
+    }
 }

@@ -148,6 +148,9 @@ impl Pipeline {
             self.telemetry.note_published(&content.stats);
         }
         inner.state.restore(content.service_state);
+        let epoch_ns =
+            now_ns().saturating_sub(u64::try_from(self.now().as_nanos()).unwrap_or(u64::MAX));
+        inner.state.set_epoch(i64::try_from(epoch_ns).unwrap_or(i64::MAX));
         inner.unwrap.restore(content.unwrap);
         inner.lines.restore(content.line);
         let (stdout_line, stdout_reader) = content.stdout;
@@ -193,6 +196,7 @@ mod tests {
     use crate::config::Service;
     use crate::frame::packets::TraceLines;
     use crate::model::sink::TraceSink;
+    use crate::model::snapshot::Starts;
     use crate::telemetry::metrics::Metrics;
 
     const VARS: [&[u8]; 2] = [
@@ -268,9 +272,12 @@ mod tests {
         life
     }
 
-    /// Everything but the times at which gauges were read.
+    /// Everything but the times at which it was read.
     fn result(pipeline: &Pipeline) -> (ServiceSnapshot, TraceStats) {
-        (pipeline.snapshot().unwrap(), pipeline.lock().stats)
+        let snapshot = pipeline.snapshot().unwrap();
+        assert!(snapshot.starts.watching_ns.is_some());
+        let snapshot = ServiceSnapshot { starts: Starts::default(), ..snapshot };
+        (snapshot, pipeline.lock().stats)
     }
 
     proptest! {

@@ -98,7 +98,7 @@ impl ServiceState {
     /// Takes the memstats of a heap profile.
     pub fn observe_heap(&mut self, stats: MemStats, now: Duration) {
         let starts = self.starts();
-        let restarted = self.kept.memstats.observe(stats);
+        let restarted = self.observe_memstats(stats, now);
         self.kept.starts_by_expvar += u64::from(restarted);
         self.watch_for_leaks(starts, false, now);
     }

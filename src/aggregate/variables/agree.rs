@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::model::service::{Identity, ServiceName};
-    use crate::model::snapshot::Number;
+    use crate::model::snapshot::{Number, Starts};
     use crate::model::variable::{Buckets, VariableValue};
 
     const INFERRED: bool = true;
@@ -162,6 +162,7 @@ mod tests {
             }),
             series: Vec::new(),
             more_labels: Arc::default(),
+            starts: Starts::default(),
             variables: variables.iter().map(|(name, kind, by)| series(name, *kind, *by)).collect(),
         };
         all.iter().enumerate().map(service).collect()

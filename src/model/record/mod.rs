@@ -28,6 +28,8 @@ pub use scan::{GcScan, GreenTea, ScanScope};
 pub use scavenge::{ScavTrace, Scavenge, ScvgHeap, ScvgReleased};
 pub use sched::{Sched, SchedSummary};
 
+use std::time::Duration;
+
 use super::crash::Crash;
 use super::stats::RecordKind;
 
@@ -56,6 +58,17 @@ impl<D> Record<D> {
             Self::Gc(_) => RecordKind::Gc,
             Self::Event(event, _) => event.kind(),
             Self::Crash(_) => RecordKind::Crash,
+        }
+    }
+
+    /// Time since the process began, as the record shows it; of a GC cycle, as that began.
+    #[must_use]
+    pub fn uptime(&self) -> Option<Duration> {
+        match self {
+            Self::Sched(sched) => Some(Duration::from_millis(sched.summary.uptime_ms)),
+            Self::SchedDetail(block) => Some(Duration::from_millis(block.head.summary.uptime_ms)),
+            Self::Gc(gc) => Some(Duration::from_millis(gc.at_s.0)),
+            Self::Event(..) | Self::Crash(_) => None,
         }
     }
 }
