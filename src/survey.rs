@@ -39,6 +39,7 @@ const CYCLES_MISSING: Duration = Duration::from_secs(150);
 
 /// The index of `/debug/pprof`.
 const PPROF_INDEX: Kind = Kind {
+    max_share: 1.0,
     path: "/debug/pprof/",
     interval: ASK_EVERY,
     timeout: Duration::from_secs(5),

@@ -101,3 +101,39 @@ fn what_scheddetail_costs_a_service_with_many_goroutines_is_told() {
     let warnings = exec.log("warn");
     assert!(warnings.len() == 1 && warnings[0].contains("schedtrace"), "{warnings:?}");
 }
+
+#[test]
+fn a_profile_that_takes_the_service_long_is_read_less_often_and_it_is_told() {
+    let body = "goroutine profile: total 1\n1 @ 0x1\n#\t0x1\tmain.f+0x1\t/a.go:1\n\n";
+    let endpoint = Endpoint::start(Behaviour::Slow(Duration::from_millis(600), body.into()));
+    let reading = |keys: &str| {
+        let exporter = Exporter::configured(&format!(
+            "services: [{{name: s, pprof: {{url: 'http://{}', interval: scrape, max_age: 0s, heap: off{keys}}}}}]\n",
+            endpoint.address
+        ));
+        exporter.address();
+        exporter
+    };
+    let of = |metric: &str| format!("godebug_exporter_{metric}{{source=\"goroutine\"}}");
+    let exporter = reading("");
+    // 600 ms are 1 % of a minute.
+    for _ in 0..3 {
+        let page = exporter.page();
+        assert_eq!((page.value("go_goroutines"), page.value(&of("scrapes_total"))), (1.0, 1.0));
+        assert!(page.value(&of("scrape_interval_seconds")) >= 59.0, "{page}");
+    }
+    let warned = |exporter: &Exporter| {
+        let mut lines = exporter.log("warn");
+        lines.retain(|line| line.contains("max_share") && line.contains("source=goroutine"));
+        lines.len()
+    };
+    assert_eq!(warned(&exporter), 1);
+    let exporter = reading(", max_share: 100%");
+    for reads in 1..=3_u32 {
+        assert_eq!(exporter.page().value(&of("scrapes_total")), f64::from(reads));
+    }
+    assert_eq!(
+        (warned(&exporter), exporter.page().value(&of("scrape_interval_seconds"))),
+        (0, 0.0)
+    );
+}

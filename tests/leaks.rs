@@ -103,7 +103,7 @@ fn load_that_comes_and_goes_is_no_leak() {
 fn a_suspicion_has_the_runtime_asked_for_proof() {
     let service = Service::start(&[], "", std::process::Stdio::null());
     let exporter = Exporter::configured(&format!(
-        "{}services: [{{name: s, pprof: {{url: 'http://{}', interval: 1s, goroutineleak: 1h}}}}]\n",
+        "{}services: [{{name: s, pprof: {{url: 'http://{}', interval: 1s, max_share: 100%, goroutineleak: 1h}}}}]\n",
         DETECTOR.replace("bucket: 1s", "bucket: 2s").replace("12s", "24s"),
         service.remote.address(),
     ));

@@ -15,7 +15,7 @@ const SOURCE: &str = include_str!("go/service/main.go");
 /// An exporter that reads a service's profiles whenever its own page is read.
 fn reading(service: &Service, keys: &str) -> Exporter {
     let exporter = Exporter::configured(&format!(
-        "services: [{{name: s, pprof: {{url: 'http://{}', interval: scrape, timeout: 5s{keys}}}}}]\n",
+        "services: [{{name: s, pprof: {{url: 'http://{}', interval: scrape, max_share: 100%, timeout: 5s{keys}}}}}]\n",
         service.remote.address()
     ));
     exporter.address();
@@ -201,7 +201,7 @@ fn a_profile_that_is_none_or_is_cut_gives_nothing_and_says_why() {
     ] {
         let endpoint = Endpoint::start(Behaviour::Body(body.to_owned()));
         let exporter = Exporter::configured(&format!(
-            "services: [{{name: s, pprof: {{url: 'http://{}', interval: scrape, heap: off}}}}]\n",
+            "services: [{{name: s, pprof: {{url: 'http://{}', interval: scrape, max_share: 100%, heap: off}}}}]\n",
             endpoint.address
         ));
         let page: Page = exporter.page();

@@ -27,6 +27,8 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// Largest body read, in bytes.
     pub max_body_bytes: usize,
+    /// Reads take at most this share of the time: one that took long makes the next one later. 1: no bound.
+    pub max_share: f64,
     /// What we ask for: the value of the header Accept.
     pub accept: &'static str,
 }
@@ -51,6 +53,8 @@ pub struct Kind {
     pub timeout: Duration,
     /// Largest body read, in bytes.
     pub max_body_bytes: usize,
+    /// Largest share of the time that reads may take.
+    pub max_share: f64,
     /// The header Accept.
     pub accept: &'static str,
 }
@@ -63,6 +67,8 @@ pub const EXPVAR: Kind = Kind {
     interval: Duration::from_secs(15),
     timeout: Duration::from_secs(5),
     max_body_bytes: 8 * 1024 * 1024,
+    // A page of variables costs what it costs to print it.
+    max_share: 1.0,
     accept: "application/json",
 };
 
@@ -76,6 +82,7 @@ impl Kind {
             max_age: MAX_AGE,
             timeout: self.timeout,
             max_body_bytes: self.max_body_bytes,
+            max_share: self.max_share,
             accept: self.accept,
         }
     }

@@ -19,6 +19,8 @@ pub const PPROF: Kind = Kind {
     interval: Duration::from_secs(30),
     timeout: Duration::from_secs(10),
     max_body_bytes: 32 * 1024 * 1024,
+    // Of one core at most, since a read of many goroutines is CPU of the service: 3 s for a million.
+    max_share: 0.01,
     accept: "text/plain",
 };
 
@@ -30,6 +32,9 @@ const FUNCTIONS_MAX: usize = 1000;
 
 /// Most profiler labels: each multiplies the places.
 const LABELS_MAX: usize = 8;
+
+/// Smallest share: a read of a millisecond every ten seconds.
+const SHARE_MIN: f64 = 0.0001;
 
 /// How often leaks are looked for, where it is not said: each read is a full GC of the service.
 const LEAKS_INTERVAL: Duration = Duration::from_secs(600);
@@ -121,11 +126,13 @@ impl Pprof {
             fields.problem(fields.line(), "url", "must not have a query");
         }
         let functions = fields.parsed("functions", functions);
+        let max_share = fields.parsed("max_share", share);
         let leaks = word(&mut fields, "goroutineleak", leaks);
         let heap = word(&mut fields, "heap", heap);
         let labels = labels(&mut fields);
         fields.finish();
-        let endpoint = endpoint?;
+        let mut endpoint = endpoint?;
+        endpoint.max_share = max_share.unwrap_or(endpoint.max_share);
         let (labels, label_names): (Vec<_>, Vec<_>) = labels.into_iter().unzip();
         Some(Self {
             endpoint,
@@ -155,6 +162,15 @@ fn functions(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|n| (1..=FUNCTIONS_MAX).contains(n))
         .ok_or_else(|| format!("must be a number from 1 to {FUNCTIONS_MAX}"))
+}
+
+/// `1%`
+fn share(text: &str) -> Result<f64, &'static str> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
+    let share = number.map(|percent| percent / 100.0);
+    share
+        .filter(|share| (SHARE_MIN..=1.0).contains(share))
+        .ok_or("must be from 0.01% to 100%, which is no bound")
 }
 
 fn leaks(text: &str) -> Result<Option<Duration>, String> {
@@ -245,6 +261,22 @@ mod tests {
                 check(&format!("url: 'http://h', interval: 5m, goroutineleak: {value}")).unwrap();
             assert_eq!(pprof.leaks, expected.map(Duration::from_secs));
             assert_eq!(pprof.heap_profile().when, ScrapeWhen::Every(Duration::from_secs(300)));
+        }
+    }
+
+    #[test]
+    fn reads_take_a_bounded_share_of_the_time() {
+        for (keys, share) in [("", 0.01), (", max_share: 100%", 1.0), (", max_share: 0.5%", 0.005)]
+        {
+            let pprof = check(&format!("url: 'http://h'{keys}")).unwrap();
+            for endpoint in [pprof.profile("goroutine"), pprof.heap_profile(), pprof.leak_profile()]
+            {
+                assert!((endpoint.max_share - share).abs() < 1e-9, "{keys}");
+            }
+        }
+        for wrong in ["0%", "101%", "5", "x%", "-1%", "nan%"] {
+            let found = check(&format!("url: 'http://h', max_share: {wrong}")).unwrap_err();
+            assert!(found[0].contains("pprof.max_share: must be from 0.01%"), "{found:?}");
         }
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::http::client::Client;
 use super::http::error::FetchError;
+use super::rest::{self, Cost};
 use super::scrape::BodySink;
 use crate::config::endpoint::{Endpoint, shown};
 use crate::runtime::trigger::Trigger;
@@ -50,6 +51,8 @@ struct Turns {
     every: Duration,
     due: Instant,
     granted: Option<Instant>,
+    /// Until then the service is left alone, whoever asks.
+    rests_until: Instant,
     last: Option<Outcome>,
 }
 
@@ -64,11 +67,15 @@ impl LeakScraper {
                 () = self.trigger.asked() => turns.grant(Instant::now()),
             };
             if granted {
-                let outcome = tokio::select! {
+                let (outcome, cost) = tokio::select! {
                     () = stop.cancelled() => return,
-                    outcome = self.once() => outcome,
+                    done = self.once() => done,
                 };
-                if turns.end(outcome, Instant::now()) {
+                let rest = cost.rest(self.endpoint.max_share);
+                if outcome != Outcome::Absent {
+                    self.telemetry.rests(self.every, rest);
+                }
+                if turns.end(outcome, rest, Instant::now()) {
                     self.telemetry.no_leak_profile();
                 }
             }
@@ -76,23 +83,28 @@ impl LeakScraper {
         }
     }
 
-    async fn once(&self) -> Outcome {
+    async fn once(&self) -> (Outcome, Cost) {
         let started = std::time::Instant::now();
-        let result = match self.client.get(&self.endpoint).await {
-            Err(FetchError::Status(StatusCode::NOT_FOUND)) => return Outcome::Absent,
+        let answer = self.client.get(&self.endpoint).await;
+        let (took, reached) = (started.elapsed(), answer.as_ref().err().is_none_or(rest::reached));
+        let cost = |failed| Cost::of(took, failed, reached);
+        let result = match answer {
+            Err(FetchError::Status(StatusCode::NOT_FOUND)) => {
+                return (Outcome::Absent, Cost::Nothing);
+            }
             Err(error) => Err((error.reason(), error.to_string())),
             Ok(body) => self.sink.body(&body),
         };
         match result {
             Ok(()) => {
                 self.telemetry.scraped(started.elapsed());
-                Outcome::Read
+                (Outcome::Read, cost(false))
             }
             Err((reason, what)) => {
                 self.sink.failed(reason);
                 let error = format_args!("{}: {what}", shown(&self.endpoint.url));
                 self.telemetry.scrape_failed(started.elapsed(), reason, &error);
-                Outcome::Failed
+                (Outcome::Failed, cost(true))
             }
         }
     }
@@ -100,7 +112,7 @@ impl LeakScraper {
 
 impl Turns {
     const fn new(every: Duration, now: Instant) -> Self {
-        Self { every, due: now, granted: None, last: None }
+        Self { every, due: now, granted: None, rests_until: now, last: None }
     }
 
     /// Whether a read that somebody asks for is granted.
@@ -109,17 +121,22 @@ impl Turns {
         if too_soon || self.last == Some(Outcome::Absent) {
             return false;
         }
+        if now < self.rests_until {
+            self.due = self.due.min(self.rests_until);
+            return false;
+        }
         self.granted = Some(now);
         true
     }
 
     /// A read has ended. Gives true if the profile is absent and that is new.
-    fn end(&mut self, outcome: Outcome, now: Instant) -> bool {
+    fn end(&mut self, outcome: Outcome, rest: Duration, now: Instant) -> bool {
         let wait = match outcome {
             Outcome::Absent => ABSENT_RECHECK.max(self.every),
             Outcome::Read | Outcome::Failed => self.every,
         };
-        self.due = now + wait;
+        self.rests_until = now.checked_add(rest).unwrap_or(now + ABSENT_RECHECK);
+        self.due = (now + wait).max(self.rests_until);
         self.last.replace(outcome) != Some(outcome) && outcome == Outcome::Absent
     }
 }
@@ -136,12 +153,12 @@ mod tests {
         let begin = Instant::now();
         let mut turns = Turns::new(EVERY, begin);
         assert_eq!(turns.due, begin);
-        assert!(!turns.end(Outcome::Read, begin));
+        assert!(!turns.end(Outcome::Read, Duration::ZERO, begin));
         // One suspicion a minute for an hour and a half.
         let granted: Vec<u32> =
             (1..=90).filter(|minute| turns.grant(begin + MINUTE * *minute)).collect();
         assert_eq!(granted, [1, 11, 21, 31, 41, 51, 61, 71, 81]);
-        turns.end(Outcome::Failed, begin + MINUTE * 81);
+        turns.end(Outcome::Failed, Duration::ZERO, begin + MINUTE * 81);
         assert_eq!(turns.due, begin + MINUTE * 91);
     }
 
@@ -149,12 +166,26 @@ mod tests {
     fn what_is_absent_is_told_once_and_nobody_is_granted_a_read_until_it_is_there() {
         let begin = Instant::now();
         let mut turns = Turns::new(EVERY, begin);
-        assert!(turns.end(Outcome::Absent, begin));
+        assert!(turns.end(Outcome::Absent, Duration::ZERO, begin));
         assert_eq!(turns.due, begin + ABSENT_RECHECK);
         assert!(!turns.grant(begin + MINUTE * 30));
-        assert!(!turns.end(Outcome::Absent, begin + ABSENT_RECHECK));
-        turns.end(Outcome::Read, begin + ABSENT_RECHECK * 2);
+        assert!(!turns.end(Outcome::Absent, Duration::ZERO, begin + ABSENT_RECHECK));
+        turns.end(Outcome::Read, Duration::ZERO, begin + ABSENT_RECHECK * 2);
         assert!(turns.grant(begin + ABSENT_RECHECK * 2));
-        assert!(turns.end(Outcome::Absent, begin + ABSENT_RECHECK * 3));
+        assert!(turns.end(Outcome::Absent, Duration::ZERO, begin + ABSENT_RECHECK * 3));
+    }
+
+    #[test]
+    fn a_read_that_took_the_service_long_makes_the_next_later_for_all() {
+        let begin = Instant::now();
+        let mut turns = Turns::new(EVERY, begin);
+        turns.end(Outcome::Read, MINUTE * 5, begin);
+        assert_eq!(turns.due, begin + EVERY);
+        // Who asks meanwhile gets it when the rest is over.
+        assert!(!turns.grant(begin + MINUTE));
+        assert_eq!(turns.due, begin + MINUTE * 5);
+        turns.end(Outcome::Read, MINUTE * 30, begin + MINUTE * 5);
+        assert_eq!(turns.due, begin + MINUTE * 35);
+        assert!(turns.grant(begin + MINUTE * 35));
     }
 }

@@ -10,6 +10,7 @@ pub mod http;
 pub mod intake;
 pub mod leaks;
 pub mod read;
+mod rest;
 pub mod scrape;
 pub mod spool;
 pub mod stdin;

@@ -2,12 +2,13 @@
 //! ourselves, or when somebody asks for it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::http::client::Client;
+use super::rest::{self, Cost};
 use crate::config::endpoint::{Endpoint, ScrapeWhen, shown};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::health::Latch;
@@ -62,39 +63,46 @@ impl Scraper {
         if ticks.is_none() {
             latch = None;
         }
-        let mut last_read: Option<Instant> = None;
+        // Before this moment nobody causes a read.
+        let mut young_until: Option<Instant> = None;
         let mut retry = Backoff::new(RETRY_FIRST, every.unwrap_or_default());
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = next(&mut ticks) => {}
                 () = self.trigger.asked() => {
-                    if last_read.is_some_and(|read| read.elapsed() < self.endpoint.max_age) {
+                    if young_until.is_some_and(|until| Instant::now() < until) {
                         self.trigger.done().await;
                         continue;
                     }
                 }
             }
-            let success = tokio::select! {
+            let (success, cost) = tokio::select! {
                 () = stop.cancelled() => break,
-                success = self.once() => success,
+                done = self.once() => done,
             };
+            let rest = cost.rest(self.endpoint.max_share);
+            self.telemetry.rests(every.unwrap_or_default(), rest);
             if success {
                 retry.reset();
-            } else if let Some(ticks) = &mut ticks {
-                ticks.reset_after(retry.wait());
             }
-            last_read = Some(Instant::now());
+            let wait = if success { every.unwrap_or_default() } else { retry.wait() };
+            if let Some(ticks) = ticks.as_mut().filter(|_| !success || rest > wait) {
+                ticks.reset_after(wait.max(rest));
+            }
+            young_until = Instant::now().checked_add(self.endpoint.max_age.max(rest));
             self.trigger.done().await;
             latch = None;
         }
         drop(latch);
     }
 
-    /// Gives true if the endpoint was read.
-    async fn once(&self) -> bool {
+    /// Gives true if the endpoint was read, and what that cost.
+    async fn once(&self) -> (bool, Cost) {
         let started = Instant::now();
-        let result = match self.client.get(&self.endpoint).await {
+        let answer = self.client.get(&self.endpoint).await;
+        let (took, reached) = (started.elapsed(), answer.as_ref().err().is_none_or(rest::reached));
+        let result = match answer {
             Ok(body) => self.sink.body(&body),
             Err(error) => Err((error.reason(), error.to_string())),
         };
@@ -106,7 +114,7 @@ impl Scraper {
                 self.telemetry.scrape_failed(started.elapsed(), *reason, &error);
             }
         }
-        result.is_ok()
+        (result.is_ok(), Cost::of(took, result.is_err(), reached))
     }
 }
 

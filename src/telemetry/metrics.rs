@@ -52,6 +52,7 @@ pub struct Metrics {
     pub exec_unread: IntCounterVec,
     pub scrape_success: IntGaugeVec,
     pub scrape_duration: GaugeVec,
+    pub scrape_interval: GaugeVec,
     pub scrape_last_success: GaugeVec,
     pub scrapes: IntCounterVec,
     pub scrape_errors: IntCounterVec,
@@ -203,6 +204,11 @@ impl Metrics {
             scrape_duration: floats(
                 "scrape_duration_seconds",
                 "How long the last read of an endpoint took.",
+                &["service", "source"],
+            )?,
+            scrape_interval: floats(
+                "scrape_interval_seconds",
+                "Least time between two reads of an endpoint at present: as the config says, or longer where a read takes the service so long that reads would take more than max_share of the time; 0 if it is read when we are.",
                 &["service", "source"],
             )?,
             scrape_last_success: floats(

@@ -14,6 +14,10 @@ use crate::model::variable::DropReason;
 /// An endpoint that fails for less is not worth a line: a service that starts, or starts anew.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Where an endpoint is read whenever we are, a rest no longer than Prometheus' usual interval is not
+/// noticed.
+const RESTS_FOR: Duration = Duration::from_secs(15);
+
 /// How a followed file changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
@@ -93,6 +97,7 @@ pub struct SourceTelemetry {
     told: AtomicBool,
     /// The reasons for which an endpoint fails that were told.
     told_reasons: AtomicU32,
+    told_rest: AtomicBool,
     failing_since: Mutex<Option<Instant>>,
     /// It can be read; and how many of the service's files can.
     is_up: AtomicBool,
@@ -148,6 +153,7 @@ impl SourceTelemetry {
             source,
             told: AtomicBool::new(false),
             told_reasons: AtomicU32::new(0),
+            told_rest: AtomicBool::new(false),
             failing_since: Mutex::new(None),
             is_up: AtomicBool::new(false),
             readable: Arc::default(),
@@ -194,6 +200,7 @@ impl SourceTelemetry {
             metrics,
             told: AtomicBool::new(false),
             told_reasons: AtomicU32::new(0),
+            told_rest: AtomicBool::new(false),
             failing_since: Mutex::new(None),
             is_up: AtomicBool::new(false),
             lag: AtomicI64::new(0),
@@ -276,6 +283,24 @@ impl SourceTelemetry {
         *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if self.told_reasons.swap(0, Ordering::Relaxed) != 0 {
             info!(service = %self.service, source = self.source, "endpoint can be read again");
+        }
+    }
+
+    /// An endpoint is left alone for `rest`, so that reads do not take too much of the service's time, or
+    /// else for `every`. That the former is longer is logged once until it is over.
+    pub fn rests(&self, every: Duration, rest: Duration) {
+        let labels = self.labels();
+        self.metrics.scrape_interval.with_label_values(&labels).set(every.max(rest).as_secs_f64());
+        let is_late = rest > every.max(RESTS_FOR);
+        if is_late && !self.told_rest.swap(true, Ordering::Relaxed) {
+            warn!(
+                service = %self.service,
+                source = self.source,
+                next_in = ?rest,
+                "a read takes the service long, so it is read less often; max_share says how much of the time reads may take"
+            );
+        } else if !is_late {
+            self.told_rest.store(false, Ordering::Relaxed);
         }
     }
 
