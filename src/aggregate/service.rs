@@ -19,9 +19,9 @@ use super::memstats::MemState;
 use super::process::{self, ProcessStart};
 use super::sched::SchedState;
 use super::tally::Tally;
+use super::variables::walk::Walked;
 use super::variables::{Observed, VariableState};
 use crate::model::crash::Crash;
-use crate::model::json::Json;
 use crate::model::leak::Params;
 use crate::model::memstats::MemStats;
 use crate::model::record::Record;
@@ -231,7 +231,7 @@ impl ServiceState {
     pub fn observe_expvar(
         &mut self,
         memstats: Option<MemStats>,
-        own: &[(String, Json)],
+        own: Walked,
         rules: &Rules,
         now: Duration,
     ) -> Observed {
@@ -240,7 +240,7 @@ impl ServiceState {
         if restarted.is_none() {
             self.kept.memstats.failed();
         }
-        let observed = self.kept.variables.observe(own, rules, restarted);
+        let observed = self.kept.variables.take(own, rules, restarted);
         self.kept.starts_by_expvar += u64::from(restarted == Some(true) || observed.restarted);
         let counted =
             self.kept.goroutines.alive().is_none() && self.kept.variables.goroutines().is_some();
@@ -424,7 +424,12 @@ mod tests {
 
     fn memstats(state: &mut ServiceState, now: u64, num_gc: u64) {
         let stats = MemStats { num_gc: Some(num_gc), ..MemStats::default() };
-        state.observe_expvar(Some(stats), &[], &Rules::default(), Duration::from_secs(now));
+        state.observe_expvar(
+            Some(stats),
+            Walked::default(),
+            &Rules::default(),
+            Duration::from_secs(now),
+        );
     }
 
     fn starts(state: &ServiceState) -> (Option<u64>, Option<u64>) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::http::client::Client;
 use super::http::error::FetchError;
 use super::rest::{self, Cost};
-use super::scrape::BodySink;
+use super::scrape::{BodySink, take};
 use crate::config::endpoint::{Endpoint, shown};
 use crate::runtime::trigger::Trigger;
 use crate::telemetry::service::SourceTelemetry;
@@ -93,7 +93,7 @@ impl LeakScraper {
                 return (Outcome::Absent, Cost::Nothing);
             }
             Err(error) => Err((error.reason(), error.to_string())),
-            Ok(body) => self.sink.body(&body),
+            Ok(body) => take(&self.sink, body).await,
         };
         match result {
             Ok(()) => {

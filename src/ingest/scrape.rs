@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,9 @@ use crate::telemetry::service::SourceTelemetry;
 /// First wait after a failure, then longer up to the interval: a service that has just been
 /// started listens soon.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
+
+/// A body of this size is read in about a millisecond.
+const SMALL_BYTES: usize = 64 * 1024;
 
 /// Takes the bodies of one endpoint.
 pub trait BodySink: Send + Sync {
@@ -103,7 +107,7 @@ impl Scraper {
         let answer = self.client.get(&self.endpoint).await;
         let (took, reached) = (started.elapsed(), answer.as_ref().err().is_none_or(rest::reached));
         let result = match answer {
-            Ok(body) => self.sink.body(&body),
+            Ok(body) => take(&self.sink, body).await,
             Err(error) => Err((error.reason(), error.to_string())),
         };
         match &result {
@@ -118,11 +122,50 @@ impl Scraper {
     }
 }
 
+/// Has a body taken; a large one on a thread of its own, so that nobody else waits.
+pub(super) async fn take(sink: &Arc<dyn BodySink>, body: Bytes) -> Result<(), (Reason, String)> {
+    if body.len() <= SMALL_BYTES {
+        return sink.body(&body);
+    }
+    let sink = Arc::clone(sink);
+    let taken = tokio::task::spawn_blocking(move || sink.body(&body)).await;
+    taken.unwrap_or_else(|error| Err((Reason::Io, error.to_string())))
+}
+
 async fn next(ticks: &mut Option<tokio::time::Interval>) {
     match ticks {
         Some(ticks) => {
             ticks.tick().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::*;
+
+    /// Takes a body once somebody else has done something.
+    struct Waiting(Mutex<Receiver<()>>);
+
+    impl BodySink for Waiting {
+        fn body(&self, _body: &[u8]) -> Result<(), (Reason, String)> {
+            let waited = self.0.lock().unwrap().recv_timeout(Duration::from_secs(60));
+            waited.map_err(|error| (Reason::Io, error.to_string()))
+        }
+
+        fn failed(&self, _reason: Reason) {}
+    }
+
+    #[tokio::test]
+    async fn a_large_body_holds_nobody_up() {
+        let (others, receiver) = sync_channel(1);
+        let sink: Arc<dyn BodySink> = Arc::new(Waiting(Mutex::new(receiver)));
+        let large = Bytes::from(vec![b' '; SMALL_BYTES + 1]);
+        let (taken, sent) = tokio::join!(take(&sink, large), async { others.send(()) });
+        assert_eq!((taken, sent), (Ok(()), Ok(())));
     }
 }

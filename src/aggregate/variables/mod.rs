@@ -7,7 +7,7 @@ pub mod agree;
 mod buckets;
 mod memory;
 mod name;
-mod walk;
+pub mod walk;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::json::Json;
 use crate::model::metric::Kind;
 use crate::model::snapshot::Number;
 use crate::model::variable::rule::Rules;
@@ -67,13 +66,8 @@ pub struct Observed {
 impl VariableState {
     /// Takes a read. `restarted`: whether memstats show that the service was started anew, if it has
     /// them.
-    pub fn observe(
-        &mut self,
-        own: &[(String, Json)],
-        rules: &Rules,
-        restarted: Option<bool>,
-    ) -> Observed {
-        let Walked { candidates, mut dropped, goroutines } = walk::walk(own, rules);
+    pub fn take(&mut self, walked: Walked, rules: &Rules, restarted: Option<bool>) -> Observed {
+        let Walked { candidates, mut dropped, goroutines } = walked;
         self.goroutines = goroutines;
         let (admitted, over) = self.admit(candidates, rules, &mut dropped);
         let seen = restarted.unwrap_or_else(|| self.shows_restart(&admitted));
@@ -315,7 +309,19 @@ mod tests {
 
     use super::*;
     use crate::config::file;
+    use crate::model::json::Json;
     use crate::parse::expvar;
+
+    impl VariableState {
+        fn observe(
+            &mut self,
+            own: &[(String, Json)],
+            rules: &Rules,
+            restarted: Option<bool>,
+        ) -> Observed {
+            self.take(walk::walk(own, rules), rules, restarted)
+        }
+    }
 
     fn rules(keys: &str) -> Arc<Rules> {
         let text = format!("services: [{{name: s, expvar: {{url: 'http://h', {keys}}}}}]");

@@ -56,14 +56,15 @@ impl Help {
 
 /// What a page has.
 #[derive(Debug, Default)]
-pub(super) struct Walked {
+pub struct Walked {
     pub(super) candidates: Vec<Candidate>,
     pub(super) dropped: Dropped,
     pub(super) goroutines: Option<u64>,
 }
 
-/// Looks at every variable.
-pub(super) fn walk(own: &[(String, Json)], rules: &Rules) -> Walked {
+/// Looks at every variable. Needs nothing that was read before, so nobody waits for it.
+#[must_use]
+pub fn walk(own: &[(String, Json)], rules: &Rules) -> Walked {
     let mut walk = Walk {
         rules,
         path: Vec::new(),
