@@ -37,8 +37,17 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
 ];
 
-const PROBE: &[&str] =
-    &["pipeline", "ingest", "frame", "aggregate", "export", "model", "config", "telemetry"];
+const PROBE: &[&str] = &[
+    "pipeline",
+    "ingest",
+    "frame",
+    "parse",
+    "aggregate",
+    "export",
+    "model",
+    "config",
+    "telemetry",
+];
 
 const PIPELINE: &[&str] =
     &["model", "config", "frame", "parse", "aggregate", "export", "state", "runtime", "telemetry"];

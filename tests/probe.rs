@@ -10,6 +10,7 @@ use crate::support::http::{self, Answer};
 use crate::support::metrics::Page;
 use crate::support::ports;
 use crate::support::service::Service;
+use crate::support::wait::wait_until;
 
 fn exporter(port: u16, more: &str) -> Exporter {
     Exporter::configured(&format!("probe: {{networks: [127.0.0.1/32], ports: [{port}]{more}}}\n"))
@@ -60,6 +61,34 @@ fn a_target_is_read_and_nothing_of_it_is_kept() {
     assert_eq!(own.value(requests), 2.0);
 }
 
+mod the_profiles_of_a_target_are_read_too {
+    on_each_release!(super::profiles);
+}
+
+fn profiles(version: &str) {
+    let service = Service::of(version, &[], "", Stdio::null());
+    let address = service.remote.address();
+    let exporter = exporter(address.port(), ", paths: [/debug/vars, /debug/pprof]");
+    service.remote.control("leak?n=40");
+    let query = format!("module=pprof&target=http://{address}");
+    let page = wait_until("all of them wait", || {
+        let answer = ask(&exporter, &query);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let page = Page::read(answer.text());
+        let waiting = "go_goroutines_by_function{function=\"main.leakyHandler\"}";
+        Some(page).filter(|page| page.get(waiting) == Some(40.0))
+    });
+    assert_eq!(page.value("probe_success"), 1.0);
+    assert_eq!(page.sum("go_goroutines_by_function"), page.value("go_goroutines"), "{page}");
+    assert!(page.value("go_threads") >= 2.0 && page.has("go_memstats_alloc_bytes"), "{page}");
+    for absent in ["go_process_starts_total", "go_goroutines_leak_suspected", "expvar_goroutines"] {
+        assert!(!page.has(absent), "{absent}");
+    }
+    // What the list of paths does not have is not read by another module either.
+    let answer = ask(&exporter, &format!("module=expvar&target=http://{address}/debug/pprof/heap"));
+    assert_eq!(answer.status, 403);
+}
+
 #[test]
 fn what_the_config_does_not_allow_is_not_asked() {
     let endpoint = Endpoint::start(Behaviour::Body("{}".into()));
@@ -74,8 +103,9 @@ fn what_the_config_does_not_allow_is_not_asked() {
     check("", 400, "target is missing");
     check("target=ftp://x", 400, "must begin with http://");
     check("target=http://me:pw@127.0.0.1", 400, "user name");
-    check("target=http://127.0.0.1&module=http_2xx", 400, "one module: expvar");
+    check("target=http://127.0.0.1&module=http_2xx", 400, "two modules: expvar and pprof");
     check(&format!("target=http://example.com:{port}"), 403, "probe.hosts");
+    check(&format!("module=pprof&target=http://127.0.0.1:{port}"), 403, "probe.paths");
     check("target=http://127.0.0.1:1", 403, "probe.ports");
     check(&format!("target=http://127.0.0.1:{port}/debug/pprof/heap"), 403, "probe.paths");
     check(&format!("target=http://127.0.0.1:{port}/debug/vars%3Fa=b"), 403, "probe.paths");

@@ -70,8 +70,14 @@ impl Pprof {
     /// With every default.
     #[must_use]
     pub fn at(url: Uri) -> Self {
+        Self::of(PPROF.at(url))
+    }
+
+    /// With every default but the endpoint's.
+    #[must_use]
+    pub fn of(endpoint: Endpoint) -> Self {
         Self {
-            endpoint: PPROF.at(url),
+            endpoint,
             functions: FUNCTIONS,
             labels: Arc::default(),
             label_names: Arc::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use glob::Pattern;
 use hyper::Uri;
 
-use super::endpoint::{EXPVAR, Endpoint, is_tls, positive};
+use super::endpoint::{EXPVAR, Endpoint, Kind, is_tls, positive};
 use super::fields::Fields;
 use super::http::Http;
 use super::node::{Node, Value};
@@ -33,11 +33,11 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// The endpoint of a target.
+    /// The endpoint of a target of one kind.
     ///
     /// # Errors
     /// Which key does not allow it.
-    pub fn endpoint(&self, url: Uri) -> Result<Endpoint, &'static str> {
+    pub fn endpoint(&self, kind: &Kind, url: Uri) -> Result<Endpoint, &'static str> {
         let host = url.host().unwrap_or_default().to_ascii_lowercase();
         let port = url.port_u16().unwrap_or(if is_tls(&url) { 443 } else { 80 });
         if !self.hosts.iter().any(|pattern| pattern.matches(&host)) {
@@ -50,7 +50,7 @@ impl Probe {
             return Err("probe.paths does not allow this path; a query is never allowed");
         }
         let max_body_bytes = self.max_body_bytes;
-        Ok(Endpoint { timeout: self.timeout, max_body_bytes, ..EXPVAR.at(url) })
+        Ok(Endpoint { timeout: self.timeout, max_body_bytes, ..kind.at(url) })
     }
 
     /// Reads the map `probe`.
@@ -211,8 +211,10 @@ mod tests {
         let text = "probe: {networks: [10.0.0.0/8], ports: [6060, 443], hosts: ['*.svc', '10.*']}";
         let probe = file::read(text).unwrap().probe.unwrap();
         let check = |url: &str, expected: &str| {
-            let found =
-                probe.endpoint(url.parse().unwrap()).map(|_| "").unwrap_or_else(|what| what);
+            let found = probe
+                .endpoint(&EXPVAR, url.parse().unwrap())
+                .map(|_| "")
+                .unwrap_or_else(|what| what);
             assert!(
                 found.contains(expected) && expected.is_empty() == found.is_empty(),
                 "{url} {found}"
