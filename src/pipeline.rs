@@ -317,9 +317,8 @@ impl Inner {
                 Stream::Stderr => (&mut *lines, &mut *reader),
                 Stream::Stdout => (&mut stdout.0, &mut stdout.1),
             };
-            let counted = lines.push(text, |line| {
-                reader.line(line, stats, &mut |record| state.observe(record, now));
-            });
+            let observe = |record| state.observe(record, now);
+            let counted = lines.push(text, reader.sink(stats, observe));
             if counted.too_long > 0 {
                 too_long = too_long.or(Some(stats.lines + counted.before_too_long + 1));
             }

@@ -33,9 +33,7 @@ fn read(stream: &[u8]) -> Read {
         other => traces.push(other),
     };
     let mut lines = Lines::new(64 * 1024);
-    lines.push(stream, |line| {
-        reader.line(line, &mut stats, &mut emit);
-    });
+    lines.push(stream, reader.sink(&mut stats, &mut emit));
     if lines.cut().is_some() {
         reader.line_cut();
     }

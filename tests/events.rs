@@ -134,7 +134,7 @@ fn the_releases_inferred_from_a_sample_always_contain_its_own() {
 fn inferred(bytes: &[u8]) -> Option<ReleaseRange> {
     let mut stats = TraceStats::default();
     let mut reader = Reader::<Tally>::of_stream();
-    Lines::new(config::LINE_MAX_BYTES).push(bytes, |line| {
+    Lines::new(config::LINE_MAX_BYTES).push(bytes, |line: &[u8]| {
         let before = stats.unknown_forms;
         reader.line(line, &mut stats, &mut |_| {});
         assert_eq!(stats.unknown_forms, before, "{}", line.escape_ascii());

@@ -58,9 +58,7 @@ pub(crate) fn feed(bytes: &[u8]) -> (TraceStats, Vec<Record<Tally>>) {
     let (mut stats, mut records) = (TraceStats::default(), Vec::new());
     let mut reader = Reader::<Tally>::of_stream();
     let mut lines = Lines::new(config::LINE_MAX_BYTES);
-    lines.push(bytes, |line| {
-        reader.line(line, &mut stats, &mut |record| records.push(record));
-    });
+    lines.push(bytes, reader.sink(&mut stats, |record| records.push(record)));
     reader.end(&mut stats, &mut |record| records.push(record));
     (stats, records)
 }

@@ -54,9 +54,7 @@ fn read(stream: &[u8]) -> (Vec<Record<Tally>>, TraceStats) {
     let (mut reader, mut stats) = (Reader::<Tally>::of_stream(), TraceStats::default());
     let mut records = Vec::new();
     let mut lines = Lines::new(64 * 1024);
-    lines.push(stream, |line| {
-        reader.line(line, &mut stats, &mut |record| records.push(record));
-    });
+    lines.push(stream, reader.sink(&mut stats, |record| records.push(record)));
     reader.end(&mut stats, &mut |record| records.push(record));
     (records, stats)
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::sink::LineSink;
+
 /// Joins chunks to lines. Memory: at most one line of the longest kept length.
 #[derive(Debug)]
 pub struct Lines {
@@ -56,37 +58,39 @@ impl Lines {
         self.partial = partial;
     }
 
-    /// Gives each line that ends in `chunk`, without its line feed; nor with the carriage return
-    /// before it, which a terminal puts there (`docker run -t`).
+    /// Gives each line that ends in `chunk` and that `sink` does not pass over, without its line
+    /// feed; nor with the carriage return before it, which a terminal puts there (`docker run -t`).
     #[inline]
-    pub fn push(&mut self, chunk: &[u8], mut line: impl FnMut(&[u8])) -> Counted {
+    pub fn push(&mut self, chunk: &[u8], mut sink: impl LineSink) -> Counted {
         let mut counted = Counted::default();
-        let mut start = 0;
-        let mut ends = memchr::memchr_iter(b'\n', chunk);
+        let mut rest = chunk;
         if (self.partial.overlong || !self.partial.carry.is_empty())
-            && let Some(end) = ends.next()
+            && let Some((piece, after)) = split(rest)
         {
-            start = end + 1;
-            self.finish(chunk.get(..end).unwrap_or_default(), &mut counted, &mut line);
+            rest = after;
+            self.finish(piece, &mut counted, &mut sink);
         }
-        for end in ends {
-            let piece = chunk.get(start..end).unwrap_or_default();
-            start = end + 1;
+        loop {
+            let (passed, after) = rest.split_at(sink.passes_over(rest, self.max).min(rest.len()));
+            counted.lines += memchr::memchr_iter(b'\n', passed).count() as u64;
+            let Some((piece, after)) = split(after) else {
+                self.keep(after, &mut counted);
+                return counted;
+            };
+            rest = after;
             if piece.len() <= self.max {
-                line(without_return(piece));
+                sink.line(without_return(piece));
             } else {
                 counted.count_too_long(counted.lines);
             }
             counted.lines += 1;
         }
-        self.keep(chunk.get(start..).unwrap_or_default(), &mut counted);
-        counted
     }
 
-    fn finish(&mut self, piece: &[u8], counted: &mut Counted, line: &mut impl FnMut(&[u8])) {
+    fn finish(&mut self, piece: &[u8], counted: &mut Counted, sink: &mut impl LineSink) {
         self.keep(piece, counted);
         if !self.partial.overlong {
-            line(without_return(&self.partial.carry));
+            sink.line(without_return(&self.partial.carry));
         }
         counted.lines += 1;
         self.partial.carry.clear();
@@ -120,6 +124,13 @@ impl Lines {
     }
 }
 
+/// The first line, and what comes after its line feed.
+#[inline]
+fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\n', text)?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
 fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
@@ -132,7 +143,7 @@ mod tests {
     fn collect(lines: &mut Lines, chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Counted) {
         let (mut out, mut total) = (Vec::new(), Counted::default());
         for chunk in chunks {
-            let counted = lines.push(chunk, |line| out.push(line.to_vec()));
+            let counted = lines.push(chunk, |line: &[u8]| out.push(line.to_vec()));
             total.lines += counted.lines;
             total.too_long += counted.too_long;
         }
@@ -162,7 +173,7 @@ mod tests {
             let mut ended = 0;
             let mut found = Vec::new();
             for chunk in chunks {
-                let counted = lines.push(chunk, |_| {});
+                let counted = lines.push(chunk, |_: &[u8]| {});
                 found.extend(
                     (counted.too_long > 0)
                         .then_some((ended + counted.before_too_long, counted.too_long)),
@@ -187,7 +198,7 @@ mod tests {
     fn a_line_without_end_takes_no_memory() {
         let mut lines = Lines::new(1024);
         for _ in 0..10_000 {
-            lines.push(&[0; 4096], |_| panic!("no line ended"));
+            lines.push(&[0; 4096], |_: &[u8]| panic!("no line ended"));
             assert!(lines.partial.carry.capacity() <= 2048);
         }
     }

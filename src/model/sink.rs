@@ -31,3 +31,22 @@ pub trait TraceSink: Send {
     /// The stream ends: what follows, if anything, is another process's.
     fn end(&mut self, passed: &mut Vec<u8>);
 }
+
+/// Takes lines, in order, each without its line feed.
+pub trait LineSink {
+    /// One line.
+    fn line(&mut self, line: &[u8]);
+
+    /// How many bytes at the front of `text`, which begins where a line does, are whole lines of at
+    /// most `longest` bytes that need not be given at all.
+    fn passes_over(&self, text: &[u8], longest: usize) -> usize {
+        let _none = (text, longest);
+        0
+    }
+}
+
+impl<F: FnMut(&[u8])> LineSink for F {
+    fn line(&mut self, line: &[u8]) {
+        self(line);
+    }
+}

@@ -28,6 +28,7 @@ pub mod pacer;
 pub mod pieces;
 pub mod pprof;
 pub mod primitive;
+pub mod quiet;
 pub mod race;
 pub mod reader;
 pub mod reassemble;

@@ -8,11 +8,13 @@ use super::dump;
 use super::forms::Forms;
 use super::gate::Gate;
 use super::line::{self, Line, Verdict};
+use super::quiet;
 use super::reassemble::{self, Outcome, PIPE_BUF, Reassembler};
 use super::releases::{Releases, Told};
 use super::samples::Samples;
 use crate::model::record::{Dump, Record};
 use crate::model::release::ReleaseRange;
+use crate::model::sink::LineSink;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
 
 /// Reads one service's lines in order.
@@ -36,10 +38,24 @@ pub struct Reader<D> {
     pub(super) gate: Gate,
 }
 
-/// Whether any line of a trace ([`line::is_candidate`]) or a crash ([`dump::is_candidate`]) begins
-/// with this byte: one test of a bit.
-const fn may_begin(first: &u8) -> bool {
-    matches!(first, b' ' | b'S' | b'g' | b'G' | b'c' | b'f' | b'i' | b'p' | b's' | b'W')
+/// A reader at work.
+struct Taking<'a, D, E> {
+    reader: &'a mut Reader<D>,
+    stats: &'a mut TraceStats,
+    emit: E,
+}
+
+impl<D: Dump, E: FnMut(Record<D>)> LineSink for Taking<'_, D, E> {
+    #[inline]
+    fn line(&mut self, line: &[u8]) {
+        self.reader.line(line, self.stats, &mut self.emit);
+    }
+
+    /// What [`Reader::line`] would give false for at once.
+    #[inline]
+    fn passes_over(&self, text: &[u8], longest: usize) -> usize {
+        if self.reader.idle { quiet::lines(text, longest.min(PIPE_BUF)) } else { 0 }
+    }
 }
 
 impl<D: Dump> Reader<D> {
@@ -77,11 +93,19 @@ impl<D: Dump> Reader<D> {
         emit: &mut impl FnMut(Record<D>),
     ) -> bool {
         // Nearly every line of a service ends here: no trace and no crash begins with its first byte.
-        let says_nothing = line.len() <= PIPE_BUF && !line.first().is_some_and(may_begin);
-        if self.idle && says_nothing {
+        if self.idle && line.len() <= PIPE_BUF && !quiet::may_say_something(line) {
             return false;
         }
         self.look_at(line, stats, emit)
+    }
+
+    /// Takes lines as [`Self::line`] does.
+    pub fn sink<'a, E: FnMut(Record<D>) + 'a>(
+        &'a mut self,
+        stats: &'a mut TraceStats,
+        emit: E,
+    ) -> impl LineSink + 'a {
+        Taking { reader: self, stats, emit }
     }
 
     #[inline(never)]
@@ -414,15 +438,6 @@ mod tests {
         }
         reader.end(&mut stats, &mut emit);
         (blocks, stats)
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn what_may_begin_a_trace_or_a_crash_is_looked_at(first in proptest::prelude::any::<u8>(), rest in "[ -~]{0,8}") {
-            let line = [&[first], rest.as_bytes()].concat();
-            let wanted = line::is_candidate(&line) || dump::is_candidate(&line);
-            proptest::prop_assert!(!wanted || may_begin(&first));
-        }
     }
 
     #[test]

@@ -119,9 +119,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
                         Stream::Stderr => &mut stderr,
                         Stream::Stdout => &mut stdout,
                     };
-                    let counted = lines.push(text, |line| {
-                        reader.line(line, stats, &mut emit);
-                    });
+                    let counted = lines.push(text, reader.sink(stats, &mut emit));
                     first.tell(counted, stats.lines);
                     stats.lines += counted.lines;
                     stats.lines_too_long += counted.too_long;
@@ -134,7 +132,7 @@ fn one(file: &Path, out: &mut impl Write, total: &mut Total) -> Result<(), Stop>
     };
     // What has no end is plain, so on the one stream there is.
     unwrap.cut(|_stderr, text| {
-        stats.lines_too_long += stderr.0.push(text, |_| {}).too_long;
+        stats.lines_too_long += stderr.0.push(text, |_: &[u8]| {}).too_long;
     });
     total.releases = None;
     for (lines, reader) in [&mut stderr, &mut stdout] {

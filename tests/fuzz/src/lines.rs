@@ -44,7 +44,7 @@ type Read = (Vec<Vec<u8>>, Counted, Option<Vec<u8>>);
 fn read(max: usize, chunks: &[&[u8]]) -> Read {
     let (mut lines, mut out, mut total) = (Lines::new(max), Vec::new(), Counted::default());
     for chunk in chunks {
-        let counted = lines.push(chunk, |line| out.push(line.to_vec()));
+        let counted = lines.push(chunk, |line: &[u8]| out.push(line.to_vec()));
         total.lines += counted.lines;
         total.too_long += counted.too_long;
         assert!(lines.pending() <= max);

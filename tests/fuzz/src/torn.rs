@@ -148,9 +148,7 @@ fn records(stream: &[u8]) -> (Vec<Record<Tally>>, TraceStats) {
         }
         records.push(record);
     };
-    lines.push(stream, |line| {
-        reader.line(line, &mut stats, &mut emit);
-    });
+    lines.push(stream, reader.sink(&mut stats, &mut emit));
     reader.end(&mut stats, &mut emit);
     (records, stats)
 }
