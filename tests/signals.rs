@@ -43,8 +43,15 @@ fn a_service_that_is_killed_gives_137() {
 }
 
 /// Each line of stdin has it list all processes: `PID (COMMAND) STATE PARENT …`.
-const LIST_PROCESSES: &str = "for i in 1 2 3; do (sleep 0.4 &); done; echo begun; \
-     while read -r _; do cat /proc/[0-9]*/stat 2>/dev/null; echo listed; done";
+const LIST_PROCESSES: &str = "for i in 1 2 3; do (sleep 1000 &); done; echo begun; \
+     while read -r word; do \
+       if [ \"$word\" = end ]; then \
+         for p in /proc/[0-9]*; do \
+           read -r _ name _ <$p/stat && [ \"$name\" = '(sleep)' ] && kill ${p#/proc/}; \
+         done 2>/dev/null; \
+       fi; \
+       cat /proc/[0-9]*/stat 2>/dev/null; echo listed; \
+     done";
 
 #[test]
 fn as_pid_1_it_reaps_orphans() {
@@ -58,8 +65,10 @@ fn as_pid_1_it_reaps_orphans() {
     let mut exec = Exporter::start(unshare(&[&[program.as_str()], &arguments[..]].concat()));
     exec.stdout.line("the shell has begun", |line| (line == "begun").then_some(()));
     let mut stdin = exec.stdin.take().unwrap();
-    let first = list(&exec, &mut stdin);
-    assert_eq!(sleepers(&first, " 1 "), 3, "orphans of PID 1:\n{first}");
+    wait_until("three orphans are PID 1's", || {
+        (sleepers(&list(&exec, &mut stdin), " 1 ") == 3).then_some(())
+    });
+    stdin.write_all(b"end\n").unwrap();
     // A zombie keeps its place in /proc, and its name.
     wait_until("the orphans have ended and nothing is left of them", || {
         (!list(&exec, &mut stdin).contains("(sleep)")).then_some(())

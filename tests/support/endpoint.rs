@@ -31,6 +31,7 @@ pub(crate) struct Endpoint {
     behaviour: Arc<Mutex<Behaviour>>,
     requests: Arc<AtomicUsize>,
     last: Arc<Mutex<String>>,
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Endpoint {
@@ -41,16 +42,19 @@ impl Endpoint {
             behaviour: Arc::new(Mutex::new(behaviour)),
             requests: Arc::default(),
             last: Arc::default(),
+            lines: Arc::default(),
         };
         let (behaviour, requests) =
             (Arc::clone(&endpoint.behaviour), Arc::clone(&endpoint.requests));
         let last = Arc::clone(&endpoint.last);
+        let lines = Arc::clone(&endpoint.lines);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let behaviour = behaviour.lock().unwrap().clone();
                 let stream = stream.unwrap();
                 let (requests, last) = (Arc::clone(&requests), Arc::clone(&last));
-                std::thread::spawn(move || answer(stream, &behaviour, &requests, &last));
+                let lines = Arc::clone(&lines);
+                std::thread::spawn(move || answer(stream, &behaviour, &requests, &last, &lines));
             }
         });
         endpoint
@@ -65,6 +69,11 @@ impl Endpoint {
         self.last.lock().unwrap().clone()
     }
 
+    /// Those of them with this in the first line.
+    pub(crate) fn requests_with(&self, part: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(part)).count()
+    }
+
     /// Requests for what is not pprof.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
@@ -77,6 +86,7 @@ fn answer(
     behaviour: &Behaviour,
     requests: &AtomicUsize,
     last: &Mutex<String>,
+    lines: &Mutex<Vec<String>>,
 ) {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
@@ -89,7 +99,9 @@ fn answer(
     // The exporter also looks once whether there is pprof.
     if !head.starts_with(b"GET /debug/pprof") {
         requests.fetch_add(1, Ordering::SeqCst);
-        *last.lock().unwrap() = String::from_utf8_lossy(&head).into_owned();
+        let text = String::from_utf8_lossy(&head).into_owned();
+        lines.lock().unwrap().push(text.lines().next().unwrap().to_owned());
+        *last.lock().unwrap() = text;
     }
     if let Behaviour::Slow(wait, _) = behaviour {
         std::thread::sleep(*wait);
