@@ -68,7 +68,7 @@ impl Stations {
             !has_pattern(service) || service.expvar.is_some() || service.pprof.is_some()
         });
         let own = own.map(|(_, pipeline)| Arc::clone(pipeline)).collect();
-        let pipelines = Pipelines::new(own, Arc::clone(&metrics));
+        let pipelines = Pipelines::new(own, Arc::clone(&metrics), config.exposition);
         Ok(Self { services, pipelines, metrics, keeper: None })
     }
 

@@ -36,7 +36,7 @@ const BROKEN: &str = "listen: everywhere\n\
                       - name: a\n  trace: {file: /x, from: start}\n\
                       - name: a\n  expvar: {url: 'ftp://x', interval: 5}\n\
                       - {trace: {stdin: maybe}}\n\
-                      metrics: {}\n";
+                      metricks: {}\n";
 
 #[test]
 fn every_problem_is_told_with_its_line() {
@@ -52,7 +52,7 @@ fn every_problem_is_told_with_its_line() {
         "line 6: services[1].expvar.interval: \"5\" is not a duration",
         "line 7: services[2].name: is missing",
         "line 7: services[2].trace.stdin: must be true or false",
-        "line 8: metrics: is not a key",
+        "line 8: metricks: is not a key",
     ] {
         let whole = format!("godebug-exporter: {}: {problem}", file.path().display());
         assert!(stderr.contains(&whole), "no {whole} in\n{stderr}");
@@ -66,7 +66,7 @@ fn the_daemon_refuses_what_check_refuses() {
     for flags in [&["run", "--config", path][..], &["run", "--once", "--config", path]] {
         let output = output(flags);
         assert_eq!(output.status.code(), Some(64));
-        assert!(String::from_utf8(output.stderr).unwrap().contains("line 8: metrics"));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("line 8: metricks"));
     }
 }
 

@@ -35,6 +35,7 @@ mod events;
 mod exec;
 mod expvar;
 mod follow;
+mod formats;
 mod http;
 mod layering;
 mod leaks;

@@ -4,13 +4,14 @@
 #   tests/toolchains.sh                       all
 #   tests/toolchains.sh go-1.27 prometheus    only these
 #
-# A Go release is found at CACHE/go/<minor>/bin/go, where CACHE is
-# ${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter. Two runs at once wait for each other.
+# A Go release is found at CACHE/go/<minor>/bin/go, programs built from the Go module proxy at CACHE/bin,
+# where CACHE is ${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter. Two runs at once wait for each other.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus logrotate)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 logrotate)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
+prometheus_3=0.313.5 # the module of Prometheus 3.13.5
 work=
 policy= # the file that keeps a package from starting a service, while it is ours
 
@@ -98,6 +99,27 @@ prometheus_tools() {
     say "prometheus $(command -v prometheus) ($version)"
 }
 
+# with_go ARGUMENT...: the newest Go release that the tests have, on modules.
+with_go() {
+    packaged_go 1.27 >/dev/null
+    env -u GOFLAGS GOROOT="$cache/go/1.27" GOTOOLCHAIN=local CGO_ENABLED=0 PATH="$cache/go/1.27/bin:$PATH" \
+        "$cache/go/1.27/bin/go" "$@" 9>&-
+}
+
+# Debian's Prometheus 2 takes no OTLP. Its module replaces others, so it is built from one of ours that does the same.
+prometheus_3_tools() {
+    local to=$cache/bin/prometheus-$prometheus_3 dir=$work/prometheus module=github.com/prometheus/prometheus mod
+    if [[ ! -x $to/prometheus ]]; then
+        mkdir -p -- "$dir/out" "$cache/bin"
+        mod=$(cd "$dir" && with_go mod download -json "$module@v$prometheus_3" | sed -n 's/.*"GoMod": "\(.*\)",/\1/p')
+        { sed 's/^module .*/module throwaway/' "$mod" && printf 'require %s v%s\n' "$module" "$prometheus_3"; } >"$dir/go.mod"
+        (cd "$dir" && with_go build -mod=mod -tags netgo,remove_all_sd -ldflags '-s -w' -o out/ "$module/cmd/prometheus" "$module/cmd/promtool") ||
+            die "Prometheus 3 (module $prometheus_3) did not build from the Go module proxy"
+        put "$dir/out" "$to"
+    fi
+    say "prometheus-3 $to/prometheus ($prometheus_3)"
+}
+
 logrotate_tool() {
     if [[ ! -x /usr/sbin/logrotate ]]; then
         apt_install logrotate logrotate
@@ -123,6 +145,7 @@ work=$(mktemp -d -- "$cache/tmp.XXXXXX")
 for name in "$@"; do
     case $name in
     prometheus) prometheus_tools ;;
+    prometheus-3) prometheus_3_tools ;;
     logrotate) logrotate_tool ;;
     go-1.19) debian_go 1.19 ;;
     go-*) packaged_go "${name#go-}" ;;

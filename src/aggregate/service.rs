@@ -382,7 +382,7 @@ impl Collector {
         labels: &[&'static str],
         histogram: &Histogram<B>,
     ) {
-        self.push(metric, texts(labels), Value::Distribution(histogram.snapshot()));
+        self.push(metric, texts(labels), Value::Distribution(Box::new(histogram.snapshot())));
     }
 
     /// A summary.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::endpoint::{Endpoint, is_tls};
+use super::exposition::exposition;
 use super::fields::{Fields, Problems};
 use super::http::Http;
 use super::leak_detector::leak_detector;
@@ -56,10 +57,11 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
     let log = fields.map("log").map(log).unwrap_or_default();
     let leaks = fields.map("leak_detector").map(|keys| leak_detector(keys, &Params::default()));
     let probe = fields.map("probe").and_then(Probe::read);
+    let exposition = fields.map("metrics").map(exposition).unwrap_or_default();
     let services = services(&mut fields, &Arc::new(leaks.unwrap_or_default()), problems);
     let state = fields.map("state").and_then(state);
     fields.finish();
-    Some(Config { listen, log, services, state, probe })
+    Some(Config { listen, log, exposition, services, state, probe })
 }
 
 /// Reads `ADDRESS:PORT`.

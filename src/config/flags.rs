@@ -10,6 +10,7 @@ use super::pprof::{PPROF, Pprof};
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, StartAt, Trace, TraceSource, Watch,
 };
+use crate::model::exposition::Exposition;
 use crate::model::service::{Identity, ServiceName};
 use crate::model::wrapping::Wrapping;
 
@@ -125,6 +126,7 @@ impl Flags {
         Ok(Config {
             listen: LISTEN,
             log: Log::default(),
+            exposition: Exposition::default(),
             services: vec![service],
             state: None,
             probe: None,

@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 mod export;
+mod exposition;
 mod expvarmon;
 pub mod fields;
 pub mod file;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use crate::model::exposition::Exposition;
 use crate::model::leak::Params;
 use crate::model::log::LogFormat;
 use crate::model::service::Identity;
@@ -52,6 +54,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Our own log.
     pub log: Log,
+    /// How series are exposed.
+    pub exposition: Exposition,
     /// The services, in the order written; names are unique.
     pub services: Vec<Service>,
     /// Where counters and positions outlive us.

@@ -1,198 +1,303 @@
-//! The Prometheus text format 0.0.4
-//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
+//! The Prometheus text formats 0.0.4 and 1.0.0
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>), and OpenMetrics 1.0.0
+//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
+//!
+//! In OpenMetrics a family's name has no `_total` and no `_info`; a counter whose name does not end
+//! in `_total`, which only a service's own variable can be, is `unknown` under its name, and so is
+//! one whose name without `_total` is another family's.
 
-use prometheus::proto::{LabelPair, MetricFamily, MetricType};
-
-use crate::model::metric::{Desc, Kind};
-use crate::model::service::Identity;
-use crate::model::snapshot::{Number, Series, ServiceSnapshot, Value};
+use super::escape;
+use super::family::{Family, Histogram, Sample, Writer};
+use super::page;
+use crate::model::exposition::Escaping;
+use crate::model::metric::{Desc, Kind, unit};
+use crate::model::snapshot::{Number, ServiceSnapshot};
 
 /// What to send as Content-Type.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes every family of `catalog` that has a series, with the series of all services.
+/// Writes every family of `catalog` that has a series, with the series of all services, in the text
+/// format.
 pub fn services(page: &mut Vec<u8>, catalog: &[Desc], services: &[ServiceSnapshot]) {
-    let labels: Vec<Vec<u8>> = services.iter().map(|service| identity(&service.identity)).collect();
-    let mut rest: Vec<&[Series]> =
-        services.iter().map(|service| service.series.as_slice()).collect();
-    for (id, desc) in catalog.iter().enumerate() {
-        let mut headed = false;
-        for ((service, rest), labels) in services.iter().zip(&mut rest).zip(&labels) {
-            let end = rest.partition_point(|series| usize::from(series.metric.0) <= id);
-            let (these, later) = rest.split_at(end);
-            *rest = later;
-            if !these.is_empty() && !headed {
-                head(page, desc.name, desc.help, desc.kind.as_str());
-                headed = true;
-            }
-            for one in these {
-                series(page, desc, &service.more_labels, labels, one);
-            }
+    let mut text = Text::prometheus(Escaping::Underscores);
+    page::Services::new(services, &text).write(catalog, &mut text, &mut |_| {});
+    page.append(text.written());
+}
+
+/// Writes one of the text formats.
+#[derive(Debug)]
+pub struct Text {
+    out: Vec<u8>,
+    escaping: Escaping,
+    open_metrics: bool,
+    created: bool,
+    family: Head,
+    /// Of the series at hand.
+    labels: Vec<u8>,
+    line: Vec<u8>,
+    limits: Limits,
+}
+
+/// What the lines of a family begin with.
+#[derive(Debug, Default)]
+struct Head {
+    /// Without the ending of OpenMetrics' counters.
+    base: String,
+    /// What a plain value's line adds to it.
+    suffix: &'static str,
+    quoted: bool,
+    counts: bool,
+}
+
+impl Text {
+    /// The Prometheus text format.
+    #[must_use]
+    pub fn prometheus(escaping: Escaping) -> Self {
+        Self {
+            out: Vec::new(),
+            escaping,
+            open_metrics: false,
+            created: false,
+            family: Head::default(),
+            labels: Vec::new(),
+            line: Vec::new(),
+            limits: Limits::default(),
         }
+    }
+
+    /// OpenMetrics; `created`: with lines that tell since when a series counts.
+    #[must_use]
+    pub fn open_metrics(escaping: Escaping, created: bool) -> Self {
+        Self { open_metrics: true, created, ..Self::prometheus(escaping) }
+    }
+
+    fn comment(&mut self, word: &str, text: &str) {
+        self.out.extend_from_slice(word.as_bytes());
+        name(&mut self.out, &self.family.base, self.family.quoted);
+        self.out.push(b' ');
+        escape::text(&mut self.out, text, self.open_metrics);
+        self.out.push(b'\n');
+    }
+
+    /// A line up to its value; `limit`: the label that an instance of `limits` ends with.
+    fn start(&mut self, suffix: &str, limit: Option<(&str, f64)>) {
+        start(&mut self.out, &self.family, suffix, &self.labels, limit.is_some());
+        if let Some((label, limit)) = limit {
+            self.out.extend_from_slice(label.as_bytes());
+            canonical(&mut self.out, limit);
+            self.out.push(b'"');
+        }
+        close(&mut self.out, &self.family, &self.labels, limit.is_some());
+    }
+
+    fn line(&mut self, suffix: &str, limit: Option<(&str, f64)>, value: Number) {
+        self.start(suffix, limit);
+        number(&mut self.out, value);
+        self.out.push(b'\n');
+    }
+
+    fn histogram(&mut self, histogram: &Histogram<'_>) {
+        self.line.clear();
+        start(&mut self.line, &self.family, "_bucket", &self.labels, true);
+        let limits = self.limits.of(histogram.bounds);
+        let (mut digits, mut count) = (itoa::Buffer::new(), 0);
+        for (limit, (_, cumulative)) in limits.iter().zip(histogram.cumulative()) {
+            self.out.extend_from_slice(&self.line);
+            self.out.extend_from_slice(limit);
+            self.out.extend_from_slice(digits.format(cumulative).as_bytes());
+            self.out.push(b'\n');
+            count = cumulative;
+        }
+        if let Some(sum) = histogram.sum {
+            self.line("_sum", None, sum.into());
+        }
+        // OpenMetrics has neither or both.
+        if histogram.sum.is_some() || !self.open_metrics {
+            self.line("_count", None, count.into());
+        }
+    }
+
+    /// Seconds since 1970, to the millisecond.
+    fn created(&mut self, since_ns: u64) {
+        self.start("_created", None);
+        let millis = since_ns / 1_000_000;
+        let mut digits = itoa::Buffer::new();
+        self.out.extend_from_slice(digits.format(millis / 1000).as_bytes());
+        self.out.push(b'.');
+        let fraction = digits.format(1000 + millis % 1000).as_bytes();
+        self.out.extend_from_slice(fraction.get(1..).unwrap_or_default());
+        self.out.push(b'\n');
     }
 }
 
-/// Writes the exporter's own families.
-pub fn own(page: &mut Vec<u8>, families: &[MetricFamily]) {
-    for family in families {
-        let kind = match family.get_field_type() {
-            MetricType::COUNTER => Kind::Counter,
-            MetricType::HISTOGRAM => Kind::Histogram,
-            MetricType::SUMMARY => Kind::Summary,
-            MetricType::GAUGE | MetricType::UNTYPED => Kind::Gauge,
+impl Writer for Text {
+    fn labels<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Vec<u8> {
+        let mut out = Vec::new();
+        labels.for_each(|(name, value)| label(&mut out, name, value, self.escaping));
+        out
+    }
+
+    fn begin(&mut self, family: &Family<'_>) {
+        let (kind, base, suffix) = if self.open_metrics {
+            open_kind(family)
+        } else {
+            (family.kind.as_str(), family.name, "")
         };
-        head(page, family.name(), family.help(), kind.as_str());
-        for metric in family.get_metric() {
-            let mut labels = Vec::new();
-            for pair in metric.get_label() {
-                own_label(&mut labels, pair);
-            }
-            match kind {
-                Kind::Counter => {
-                    line(page, family.name(), "", &labels, metric.get_counter().get_value().into())
-                }
-                Kind::Histogram => {
-                    own_histogram(page, family.name(), &labels, metric.get_histogram())
-                }
-                Kind::Gauge | Kind::Summary | Kind::Untyped => {
-                    line(page, family.name(), "", &labels, metric.get_gauge().get_value().into())
-                }
-            }
+        let base = escape::metric(base, self.escaping).into_owned();
+        let quoted = !escape::is_legacy_metric(&base);
+        let counts = matches!(kind, "counter" | "histogram" | "summary");
+        self.family = Head { base, suffix, quoted, counts };
+        self.comment("# HELP ", family.help);
+        self.comment("# TYPE ", kind);
+        let unit = unit(family.name).filter(|_| self.open_metrics && family.has_unit);
+        if let Some(unit) = unit.filter(|unit| self.family.base.ends_with(unit)) {
+            self.comment("# UNIT ", unit);
         }
     }
-}
 
-fn own_label(out: &mut Vec<u8>, pair: &LabelPair) {
-    label(out, pair.name(), pair.value());
-}
-
-fn own_histogram(
-    page: &mut Vec<u8>,
-    name: &str,
-    labels: &[u8],
-    histogram: &prometheus::proto::Histogram,
-) {
-    for bucket in histogram.get_bucket() {
-        bucket_line(page, name, labels, bucket.upper_bound(), bucket.cumulative_count());
+    fn series<'l>(
+        &mut self,
+        identity: &[u8],
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        sample: &Sample<'_>,
+        created_ns: Option<u64>,
+    ) {
+        self.labels.clear();
+        self.labels.extend_from_slice(identity);
+        labels.for_each(|(name, value)| label(&mut self.labels, name, value, self.escaping));
+        match sample {
+            Sample::Number(number) => self.line(self.family.suffix, None, *number),
+            Sample::Histogram(histogram) => self.histogram(histogram),
+            Sample::Summary(quantiles) => {
+                for (quantile, value) in &quantiles.values {
+                    self.line("", Some(("quantile=\"", *quantile)), (*value).into());
+                }
+                self.line("_sum", None, quantiles.sum.into());
+                self.line("_count", None, quantiles.count.into());
+            }
+        }
+        if let Some(since_ns) = created_ns.filter(|_| self.created && self.family.counts) {
+            self.created(since_ns);
+        }
     }
-    bucket_line(page, name, labels, f64::INFINITY, histogram.get_sample_count());
-    line(page, name, "_sum", labels, histogram.get_sample_sum().into());
-    line(page, name, "_count", labels, histogram.get_sample_count().into());
-}
 
-pub(super) fn identity(identity: &Identity) -> Vec<u8> {
-    let mut out = Vec::new();
-    label(&mut out, "service", identity.service.as_str());
-    if let Some(log) = &identity.log {
-        label(&mut out, "log", log);
+    fn end(&mut self) {}
+
+    fn finish(&mut self) {
+        if self.open_metrics {
+            self.out.extend_from_slice(b"# EOF\n");
+        }
     }
-    for own in &identity.labels {
-        label(&mut out, own.name(), own.value());
+
+    fn written(&mut self) -> &mut Vec<u8> {
+        &mut self.out
     }
-    out
 }
 
-pub(super) fn head(page: &mut Vec<u8>, name: &str, help: &str, kind: &str) {
-    page.extend_from_slice(b"# HELP ");
-    page.extend_from_slice(name.as_bytes());
-    page.push(b' ');
-    escape(page, help, false);
-    page.extend_from_slice(b"\n# TYPE ");
-    page.extend_from_slice(name.as_bytes());
-    page.push(b' ');
-    page.extend_from_slice(kind.as_bytes());
-    page.push(b'\n');
+/// A family's type and name in OpenMetrics, and what the line of a plain value adds to that.
+fn open_kind<'a>(family: &Family<'a>) -> (&'static str, &'a str, &'static str) {
+    let name = family.name;
+    match family.kind {
+        Kind::Counter => match name.strip_suffix("_total").filter(|_| !family.base_taken) {
+            Some(base) => ("counter", base, "_total"),
+            None => ("unknown", name, ""),
+        },
+        Kind::Gauge => match name.strip_suffix("_info").filter(|_| !family.base_taken) {
+            Some(base) => ("info", base, "_info"),
+            None => ("gauge", name, ""),
+        },
+        Kind::Histogram => ("histogram", name, ""),
+        Kind::Summary => ("summary", name, ""),
+        Kind::Untyped => ("unknown", name, ""),
+    }
 }
 
-fn series(page: &mut Vec<u8>, desc: &Desc, more: &[Box<str>], identity: &[u8], series: &Series) {
-    let mut all;
-    let labels = if series.labels.is_empty() {
-        identity
+/// A name that is not of the old letters stands among the labels, in quotes.
+fn start(out: &mut Vec<u8>, family: &Head, suffix: &str, labels: &[u8], more: bool) {
+    if family.quoted {
+        out.extend_from_slice(b"{\"");
+        escape::text(out, &family.base, true);
+        out.extend_from_slice(suffix.as_bytes());
+        out.push(b'"');
     } else {
-        all = identity.to_vec();
-        let names = desc.labels.iter().copied().chain(more.iter().map(|name| &**name));
-        for (name, value) in names.zip(&series.labels) {
-            label(&mut all, name, value.as_str());
+        out.extend_from_slice(family.base.as_bytes());
+        out.extend_from_slice(suffix.as_bytes());
+        if more || !labels.is_empty() {
+            out.push(b'{');
         }
-        &all
-    };
-    match &series.value {
-        Value::Number(number) => line(page, desc.name, "", labels, *number),
-        Value::Distribution(distribution) => {
-            let mut cumulative = 0;
-            let bounds = distribution.bounds.iter().copied().chain([f64::INFINITY]);
-            for (bound, count) in bounds.zip(&distribution.counts) {
-                cumulative += count;
-                bucket_line(page, desc.name, labels, bound, cumulative);
-            }
-            line(page, desc.name, "_sum", labels, distribution.sum.into());
-            line(page, desc.name, "_count", labels, cumulative.into());
-        }
-        Value::Quantiles(quantiles) => {
-            for (quantile, value) in &quantiles.values {
-                limit_line(page, desc.name, "", labels, ("quantile", *quantile), (*value).into());
-            }
-            line(page, desc.name, "_sum", labels, quantiles.sum.into());
-            line(page, desc.name, "_count", labels, quantiles.count.into());
-        }
+    }
+    if family.quoted && (more || !labels.is_empty()) {
+        out.push(b',');
+    }
+    out.extend_from_slice(labels);
+    if more && !labels.is_empty() {
+        out.push(b',');
     }
 }
 
-pub(super) fn bucket_line(page: &mut Vec<u8>, name: &str, labels: &[u8], bound: f64, count: u64) {
-    limit_line(page, name, "_bucket", labels, ("le", bound), count.into());
+fn close(out: &mut Vec<u8>, family: &Head, labels: &[u8], more: bool) {
+    let has_braces = family.quoted || more || !labels.is_empty();
+    out.extend_from_slice(if has_braces { b"} " } else { b" " });
 }
 
-/// A line with a label whose value is a number: written with a point ("1.0"), as Prometheus 3
-/// would rewrite it.
-fn limit_line(
-    page: &mut Vec<u8>,
-    name: &str,
-    suffix: &str,
-    labels: &[u8],
-    limit: (&str, f64),
-    value: Number,
-) {
-    let mut all = labels.to_vec();
-    let mut text = Vec::new();
-    float(&mut text, limit.1);
-    label(&mut all, limit.0, std::str::from_utf8(&text).unwrap_or_default());
-    line(page, name, suffix, &all, value);
-}
-
-pub(super) fn line(page: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8], value: Number) {
-    page.extend_from_slice(name.as_bytes());
-    page.extend_from_slice(suffix.as_bytes());
-    if !labels.is_empty() {
-        page.push(b'{');
-        page.extend_from_slice(labels);
-        page.push(b'}');
+fn name(out: &mut Vec<u8>, name: &str, quoted: bool) {
+    if quoted {
+        out.push(b'"');
+        escape::text(out, name, true);
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(name.as_bytes());
     }
-    page.push(b' ');
-    number(page, value);
-    page.push(b'\n');
 }
 
 /// Appends `name="value"`, after a comma if it is not the first.
-pub(super) fn label(out: &mut Vec<u8>, name: &str, value: &str) {
+fn label(out: &mut Vec<u8>, label: &str, value: &str, escaping: Escaping) {
     if !out.is_empty() {
         out.push(b',');
     }
-    out.extend_from_slice(name.as_bytes());
+    let label = escape::label(label, escaping);
+    name(out, &label, !escape::is_legacy_label(&label));
     out.extend_from_slice(b"=\"");
-    escape(out, value, true);
+    escape::text(out, value, true);
     out.push(b'"');
 }
 
-/// The one place where text is escaped; HELP leaves quotes as they are.
-fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'"' if quotes => out.extend_from_slice(b"\\\""),
-            other => out.push(other),
+/// The ends of the lines of buckets, kept from one histogram to the next: most have the same.
+#[derive(Debug, Default)]
+struct Limits {
+    bounds: Vec<f64>,
+    ends: Vec<Vec<u8>>,
+}
+
+impl Limits {
+    fn of(&mut self, bounds: &[f64]) -> &[Vec<u8>] {
+        if self.ends.is_empty() || self.bounds != bounds {
+            self.bounds = bounds.to_vec();
+            let end = |bound: f64| {
+                let mut end = b"le=\"".to_vec();
+                canonical(&mut end, bound);
+                end.extend_from_slice(b"\"} ");
+                end
+            };
+            self.ends = bounds.iter().copied().chain([f64::INFINITY]).map(end).collect();
         }
+        &self.ends
     }
+}
+
+/// A number that is a label's value, as OpenMetrics and Prometheus 3 have it, whatever the format:
+/// with a point ("1.0"), and with an exponent below 0.0001 ("1e-05") and from 1e21 on.
+fn canonical(out: &mut Vec<u8>, x: f64) {
+    if x == 0.0 || !x.is_finite() || (1e-4..1e21).contains(&x.abs()) {
+        return float(out, x);
+    }
+    let text = format!("{x:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(exponent) => ('-', exponent),
+        None => ('+', exponent),
+    };
+    out.extend_from_slice(format!("{digits}e{sign}{exponent:0>2}").as_bytes());
 }
 
 fn number(out: &mut Vec<u8>, number: Number) {
@@ -225,15 +330,16 @@ fn float(out: &mut Vec<u8>, x: f64) {
         out.extend_from_slice(zmij::Buffer::new().format_finite(x).as_bytes());
     }
 }
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::model::metric::Since;
-    use crate::model::service::{Label, ServiceName};
-    use crate::model::snapshot::{Distribution, Exponential, MetricId, Quantiles, Starts, Text};
+    use crate::model::service::{Identity, Label, ServiceName};
+    use crate::model::snapshot::{
+        Distribution, Exponential, MetricId, Quantiles, Series, Starts, Text, Value,
+    };
 
     const CATALOG: &[Desc] = &[
         Desc {
@@ -286,7 +392,7 @@ mod tests {
                 ),
                 series(0, vec![Text::Static("z"), Text::Static("t")], Value::Number(1.into())),
                 series(0, vec![Text::Static("y")], Value::Number(Number::Float(f64::NAN))),
-                series(1, vec![], Value::Distribution(distribution)),
+                series(1, vec![], Value::Distribution(Box::new(distribution))),
                 series(3, vec![], Value::Quantiles(Box::new(quantiles))),
             ],
         }
@@ -313,6 +419,51 @@ mod tests {
             "quantile=\"1.0\"} 2\n",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn names_beyond_the_old_letters_are_quoted_or_escaped() {
+        let write = |escaping, open_metrics| {
+            let mut text = super::Text { open_metrics, ..super::Text::prometheus(escaping) };
+            let labels = text.labels([("a.b", "c"), ("d", "e")].into_iter());
+            let (name, help) = ("http.\"x\".requests_total", "H.");
+            let kind = Kind::Counter;
+            text.begin(&Family { name, help, kind, base_taken: false, has_unit: false });
+            text.series(&labels, std::iter::empty(), &Sample::Number(1.into()), None);
+            text.series(&[], std::iter::empty(), &Sample::Number(2.into()), None);
+            String::from_utf8(text.out).unwrap()
+        };
+        let quoted = r#"# HELP "http.\"x\".requests_total" H.
+# TYPE "http.\"x\".requests_total" counter
+{"http.\"x\".requests_total","a.b"="c",d="e"} 1
+{"http.\"x\".requests_total"} 2
+"#;
+        assert_eq!(write(Escaping::AllowUtf8, false), quoted);
+        let base = |text: &str| text.replace("requests_total\" ", "requests\" ");
+        assert_eq!(write(Escaping::AllowUtf8, true), base(quoted));
+        let escaped = "# HELP http__x__requests_total H.\n# TYPE http__x__requests_total counter\n\
+            http__x__requests_total{a_b=\"c\",d=\"e\"} 1\nhttp__x__requests_total 2\n";
+        assert_eq!(write(Escaping::Underscores, false), escaped);
+    }
+
+    #[test]
+    fn numbers_in_labels_are_as_go_prints_them() {
+        for (x, expected) in [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (0.5, "0.5"),
+            (0.0001, "0.0001"),
+            (0.000_025, "2.5e-05"),
+            (-1e-9, "-1e-09"),
+            (1.5e-300, "1.5e-300"),
+            (16384.0, "16384.0"),
+            (1e21, "1e+21"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            let mut out = Vec::new();
+            canonical(&mut out, x);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
 }

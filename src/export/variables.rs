@@ -1,51 +1,56 @@
-//! The services' own variables in the Prometheus text format.
+//! The services' own variables.
 
 use std::collections::BTreeMap;
 
-use super::text::{bucket_line, head, identity, label, line};
+use super::family::{self, Family, Sample, Writer};
+use super::text::Text;
+use crate::model::exposition::Escaping;
 use crate::model::metric::Kind;
 use crate::model::snapshot::ServiceSnapshot;
-use crate::model::variable::{Buckets, VariableSeries, VariableValue};
+use crate::model::variable::{VariableSeries, VariableValue};
+
+/// Writes them in the text format.
+pub fn variables(page: &mut Vec<u8>, services: &[ServiceSnapshot]) {
+    let mut text = Text::prometheus(Escaping::Underscores);
+    write(services, &mut text, &mut |_| {});
+    page.append(text.written());
+}
 
 /// Writes them, family by family. Where services differ on a family's type, it has the type that somebody
 /// declared first; else it is a gauge if it has fallen anywhere, and a counter if it has only grown.
-pub fn variables(page: &mut Vec<u8>, services: &[ServiceSnapshot]) {
+pub fn write(
+    services: &[ServiceSnapshot],
+    writer: &mut impl Writer,
+    take: &mut impl FnMut(&mut Vec<u8>),
+) {
     let mut families: BTreeMap<&str, Vec<(&ServiceSnapshot, &VariableSeries)>> = BTreeMap::new();
     for service in services {
         for variable in &*service.variables {
             families.entry(&variable.name).or_default().push((service, variable));
         }
     }
-    for (name, members) in families {
-        let Some((kind, help)) = kind_and_help(&members) else { continue };
-        head(page, name, &help, kind.as_str());
+    let is_taken = |name: &str| {
+        ["_total", "_info"]
+            .iter()
+            .any(|end| name.strip_suffix(end).is_some_and(|base| families.contains_key(base)))
+    };
+    for (name, members) in &families {
+        let Some((kind, help)) = kind_and_help(members) else { continue };
+        let base_taken = is_taken(name);
+        writer.begin(&Family { name, help: &help, kind, base_taken, has_unit: false });
         // Series of a histogram and plain ones cannot stand below one head.
         let fits = |series: &VariableSeries| {
             matches!(series.value, VariableValue::Buckets(_)) == (kind == Kind::Histogram)
         };
-        for (service, variable) in members.into_iter().filter(|(_, series)| fits(series)) {
-            let mut labels = identity(&service.identity);
-            for (name, value) in &variable.labels {
-                label(&mut labels, name, value);
-            }
-            match &variable.value {
-                VariableValue::Number(number) => line(page, name, "", &labels, *number),
-                VariableValue::Buckets(buckets) => histogram(page, name, &labels, buckets),
-            }
+        for (service, variable) in members.iter().filter(|(_, series)| fits(series)) {
+            let labels = writer.labels(family::identity(&service.identity));
+            let own = variable.labels.iter().map(|(name, value)| (&**name, &**value));
+            // A service may begin a variable at any number.
+            writer.series(&labels, own, &Sample::from(&variable.value), None);
         }
+        writer.end();
+        take(writer.written());
     }
-}
-
-fn histogram(page: &mut Vec<u8>, name: &str, labels: &[u8], buckets: &Buckets) {
-    let bounds = buckets.bounds.iter().copied().chain([f64::INFINITY]);
-    for (bound, count) in bounds.zip(&buckets.counts) {
-        bucket_line(page, name, labels, bound, *count);
-    }
-    if let Some(sum) = buckets.sum {
-        line(page, name, "_sum", labels, sum.into());
-    }
-    let count = buckets.counts.last().copied().unwrap_or_default();
-    line(page, name, "_count", labels, count.into());
 }
 
 fn kind_and_help(members: &[(&ServiceSnapshot, &VariableSeries)]) -> Option<(Kind, String)> {
@@ -75,6 +80,7 @@ mod tests {
     use super::*;
     use crate::model::service::{Identity, Label, ServiceName};
     use crate::model::snapshot::{Number, Starts};
+    use crate::model::variable::Buckets;
 
     fn service(name: &str, variables: Vec<VariableSeries>) -> ServiceSnapshot {
         let labels = vec![Label::new("team", "a").unwrap()];

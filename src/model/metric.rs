@@ -54,3 +54,11 @@ pub enum Since {
     /// Since the service's process began: its runtime counts it.
     Process,
 }
+
+/// The unit that a metric's name ends with, before `_total`: a base unit.
+#[must_use]
+pub fn unit(name: &str) -> Option<&'static str> {
+    let base = name.strip_suffix("_total").unwrap_or(name);
+    let ends = |unit: &&str| base.strip_suffix(*unit).is_some_and(|rest| rest.ends_with('_'));
+    ["seconds", "bytes", "ratio"].into_iter().find(ends)
+}

@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod capability;
 pub mod crash;
+pub mod exposition;
 pub mod goroutines;
 pub mod json;
 pub mod leak;

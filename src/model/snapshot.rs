@@ -122,7 +122,7 @@ pub enum Value {
     /// A gauge or counter.
     Number(Number),
     /// A histogram.
-    Distribution(Distribution),
+    Distribution(Box<Distribution>),
     /// A summary.
     Quantiles(Box<Quantiles>),
 }
@@ -168,7 +168,7 @@ impl Starts {
     #[must_use]
     pub fn of(&self, since: Since, value: &Value) -> Option<u64> {
         match (since, value) {
-            (Since::Watching, Value::Distribution(Distribution { anew: true, .. })) => None,
+            (Since::Watching, Value::Distribution(distribution)) if distribution.anew => None,
             (Since::Watching, _) => self.watching_ns,
             (Since::Process, _) => self.process_ns,
             (Since::Nothing, _) => None,

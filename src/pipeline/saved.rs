@@ -74,6 +74,13 @@ impl Pipeline {
         &self.name
     }
 
+    /// The service's name.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        // The rest says which of its files it is.
+        self.name.split('\t').next().unwrap_or_default()
+    }
+
     /// Whether everything can be read again from a saved position on.
     #[must_use]
     pub const fn replays(&self) -> bool {

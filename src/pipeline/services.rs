@@ -1,6 +1,7 @@
 //! The pipelines of all services, and the page that they give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::proto::MetricFamily;
@@ -9,8 +10,9 @@ use super::Pipeline;
 use crate::aggregate::catalog::METRICS;
 use crate::aggregate::variables::agree::agree;
 use crate::config::Service;
-use crate::export::{text, variables};
+use crate::export::page::Content;
 use crate::frame::packets::TraceLines;
+use crate::model::exposition::{Exposition, Wanted};
 use crate::model::service::{Identity, ServiceName};
 use crate::model::snapshot::ServiceSnapshot;
 use crate::telemetry::metrics::Metrics;
@@ -22,15 +24,31 @@ pub struct Pipelines {
     /// Those of the files of patterns, by service and label; they come and go.
     files: Arc<Mutex<Files>>,
     metrics: Arc<Metrics>,
+    exposition: Exposition,
+    /// Length of the last page: the next one will be about as long.
+    last_page: Arc<AtomicUsize>,
 }
+
+/// Somebody asks for a service that there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no service {0:?}")]
+pub struct UnknownService(pub String);
+
+/// Room for a page of which nothing is known.
+const PAGE_BYTES: usize = 32 * 1024;
 
 type Files = BTreeMap<(ServiceName, Box<str>), Arc<Pipeline>>;
 
 impl Pipelines {
     /// The services in the order of the config.
     #[must_use]
-    pub fn new(services: Vec<Arc<Pipeline>>, metrics: Arc<Metrics>) -> Self {
-        Self { services: services.into(), files: Arc::default(), metrics }
+    pub fn new(
+        services: Vec<Arc<Pipeline>>,
+        metrics: Arc<Metrics>,
+        exposition: Exposition,
+    ) -> Self {
+        let last_page = Arc::new(AtomicUsize::new(PAGE_BYTES));
+        Self { services: services.into(), files: Arc::default(), metrics, exposition, last_page }
     }
 
     /// One more file of a service that reads several: a pipeline of its own, with the label `log`;
@@ -94,14 +112,49 @@ impl Pipelines {
         (services, self.metrics.gather())
     }
 
-    /// The page at `/metrics`, in the Prometheus text format.
+    /// The page at `/metrics` as it is without any wish: the Prometheus text format.
     #[must_use]
     pub fn page(&self) -> Vec<u8> {
-        let (services, own) = self.snapshot();
-        let mut page = Vec::with_capacity(32 * 1024);
-        text::services(&mut page, METRICS, &services);
-        variables::variables(&mut page, &services);
-        text::own(&mut page, &own);
-        page
+        self.page_of(&Wanted::default(), &mut |_| {})
+    }
+
+    /// Writes the page that somebody wants; see [`Content::write`].
+    ///
+    /// # Errors
+    /// It is to be of a service that we do not have; one that is behind has no series.
+    pub fn write_page(
+        &self,
+        wanted: &Wanted,
+        take: &mut impl FnMut(&mut Vec<u8>),
+    ) -> Result<Vec<u8>, UnknownService> {
+        let all = self.all();
+        let names: BTreeSet<&str> = all.iter().map(|one| one.service()).collect();
+        match wanted.services.iter().find(|service| !names.contains(service.as_str())) {
+            Some(unknown) => Err(UnknownService(unknown.clone())),
+            None => Ok(self.page_of(wanted, take)),
+        }
+    }
+
+    /// How long a page was lately, as a guess of how long the next one will be.
+    #[must_use]
+    pub fn page_length(&self) -> usize {
+        self.last_page.load(Ordering::Relaxed)
+    }
+
+    fn page_of(&self, wanted: &Wanted, take: &mut impl FnMut(&mut Vec<u8>)) -> Vec<u8> {
+        let (mut services, own) = self.snapshot();
+        if !wanted.services.is_empty() {
+            let is_wanted = |name: &str| wanted.services.iter().any(|wanted| wanted == name);
+            services.retain(|service| is_wanted(service.identity.service.as_str()));
+        }
+        let content = Content { catalog: METRICS, services: &services, own: &own };
+        let mut length = 0;
+        let rest = content.write(self.exposition, wanted, &mut |written| {
+            let before = written.len();
+            take(written);
+            length += before - written.len();
+        });
+        self.last_page.store(length + rest.len(), Ordering::Relaxed);
+        rest
     }
 }

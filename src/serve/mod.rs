@@ -1,6 +1,8 @@
 //! Station 6: the HTTP server.
 
+mod coding;
 pub mod page;
+mod query;
 pub mod routes;
 mod services;
 

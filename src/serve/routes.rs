@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/` | a plain page with links |
-//! | `/metrics` | every series |
+//! | `/metrics` | every series, in the form that `Accept` asks for; `name[]=` and `service=` leave some out |
 //! | `/api/v1/services` | each service and what it offers, as JSON |
 //! | `/probe` | one read of a target, if the config allows it |
 //! | `/-/healthy` | 200 while every part of the exporter works, else 503 |
@@ -14,16 +14,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus::IntCounter;
 use tokio::time::Instant;
 
+use super::coding::Body;
 use super::page::Page;
-use super::services;
-use crate::export::text;
+use super::{query, services};
+use crate::export::{accept, text};
 use crate::keeper::Keeper;
-use crate::pipeline::services::Pipelines;
+use crate::model::exposition::{Coding, Wanted};
+use crate::pipeline::services::{Pipelines, UnknownService};
 use crate::probe::{ProbeError, Prober};
 use crate::runtime::health::Health;
 use crate::runtime::trigger::Trigger;
@@ -96,8 +100,14 @@ impl Routes {
                 let query = request.uri().query().unwrap_or_default();
                 self.probe(query, patience(request.headers())).await
             }
-            Some(path) => self.get(path, patience(request.headers())).await,
+            Some("/metrics") => return self.metrics_page(request).await,
+            Some(path) => self.get(path),
         };
+        self.respond(known, (status, kind, body))
+    }
+
+    fn respond(&self, known: Option<&'static str>, answer: Answer) -> Response<Full<Bytes>> {
+        let (status, kind, body) = answer;
         self.metrics
             .http_requests
             .with_label_values(&[known.unwrap_or("other"), status.as_str()])
@@ -111,9 +121,8 @@ impl Routes {
         response
     }
 
-    async fn get(&self, path: &str, patience: Option<Duration>) -> Answer {
+    fn get(&self, path: &str) -> Answer {
         match path {
-            "/metrics" => self.exposition(patience).await,
             "/api/v1/services" => self.services(),
             "/-/healthy" => state(
                 self.health.is_healthy(),
@@ -153,8 +162,61 @@ impl Routes {
         }
     }
 
-    /// `patience`: how long to wait for the endpoints that are read now.
-    async fn exposition(&self, patience: Option<Duration>) -> Answer {
+    async fn metrics_page<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let query = request.uri().query().unwrap_or_default();
+        let wanted = match query::wanted(query, request.headers()) {
+            Ok(wanted) => wanted,
+            Err(what) => {
+                let answer = (StatusCode::BAD_REQUEST, TEXT, format!("{what}\n").into());
+                return self.respond(Some("/metrics"), answer);
+            }
+        };
+        self.read_now(patience(request.headers())).await;
+        let kind = accept::content_type(wanted.format, wanted.escaping);
+        let coding = wanted.coding;
+        let mut response = match self.page(wanted).await {
+            Ok(page) => self.respond(Some("/metrics"), (StatusCode::OK, text::CONTENT_TYPE, page)),
+            Err(unknown) => {
+                let answer = (StatusCode::NOT_FOUND, TEXT, format!("{unknown}\n").into());
+                return self.respond(Some("/metrics"), answer);
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        if let Ok(kind) = kind.parse() {
+            headers.insert(CONTENT_TYPE, kind);
+        }
+        let coding = match coding {
+            Coding::Identity => None,
+            Coding::Gzip => Some("gzip"),
+            Coding::Zstd => Some("zstd"),
+        };
+        if let Some(coding) = coding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        response
+    }
+
+    /// A page of many services takes a while, in which others are to be answered.
+    async fn page(&self, wanted: Wanted) -> Result<Bytes, UnknownService> {
+        let pipelines = self.pipelines.clone();
+        let page = tokio::task::spawn_blocking(move || {
+            let mut body = Body::new(wanted.coding, pipelines.page_length());
+            let rest = pipelines.write_page(&wanted, &mut |written| body.take(written))?;
+            Ok(body.finish(rest))
+        });
+        match page.await {
+            Ok(page) => page.map(Bytes::from),
+            // The runtime stops, or it is a defect that shall be seen.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Ok(Bytes::new()),
+            },
+        }
+    }
+
+    /// Waits for the endpoints that are read when we are, so long; then saves.
+    async fn read_now(&self, patience: Option<Duration>) {
         // All are asked before the first is waited for.
         let reads: Vec<_> = self.on_scrape.iter().map(|on| (on.trigger.read_now(), on)).collect();
         let deadline = patience.map(|patience| Instant::now() + patience);
@@ -171,7 +233,6 @@ impl Routes {
         if let Some(keeper) = &self.keeper {
             keeper.before_export().await;
         }
-        (StatusCode::OK, text::CONTENT_TYPE, self.pipelines.page().into())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -26,15 +27,37 @@ impl Prometheus {
     }
 
     pub(crate) fn scraping_every(interval: &str, target: SocketAddr) -> Self {
+        Self::scraping_with("prometheus".as_ref(), interval, target, "", &[])
+    }
+
+    /// The newest one; `keys`: more of the scrape config, after a comma.
+    pub(crate) fn newest_scraping(target: SocketAddr, keys: &str) -> Self {
+        Self::scraping_with(&newest(), "1s", target, keys, &[])
+    }
+
+    /// Prometheus 2 that asks for protobuf.
+    pub(crate) fn scraping_natives(target: SocketAddr) -> Self {
+        let flags = ["--enable-feature=native-histograms"];
+        Self::scraping_with("prometheus".as_ref(), "1s", target, "", &flags)
+    }
+
+    fn scraping_with(
+        program: &Path,
+        interval: &str,
+        target: SocketAddr,
+        keys: &str,
+        flags: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\n\
-             scrape_configs: [{{job_name: t, static_configs: [{{targets: ['{target}']}}]}}]\n"
+             scrape_configs: [{{job_name: t{keys}, static_configs: [{{targets: ['{target}']}}]}}]\n"
         );
         std::fs::write(&config, text).unwrap();
         let address = ports::free();
-        let mut child = Command::new("prometheus")
+        let mut child = Command::new(program)
+            .args(flags)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
@@ -77,6 +100,23 @@ impl Prometheus {
         assert_eq!(answer["status"], "success", "{path}: {answer}");
         answer["data"].clone()
     }
+}
+
+/// What tests/toolchains.sh built.
+fn newest() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+    let folder = cache.unwrap_or_else(home).join("godebug-exporter/bin");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("prometheus-"))
+        .collect();
+    found.sort();
+    let newest =
+        found.pop().expect("Prometheus 3 is missing: run tests/toolchains.sh prometheus-3");
+    newest.join("prometheus")
 }
 
 fn encoded(text: &str) -> String {

@@ -18,6 +18,7 @@ use crate::config::endpoint::EXPVAR;
 use crate::config::http::Http;
 use crate::config::{Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, Trace, TraceSource};
 use crate::frame::packets::TraceLines;
+use crate::model::exposition::Exposition;
 use crate::model::service::{Identity, Label, ServiceName};
 use crate::model::sink::TraceSink;
 use crate::model::wrapping::Wrapping;
@@ -89,6 +90,7 @@ fn config(listen: SocketAddr) -> anyhow::Result<Config> {
     Ok(Config {
         listen,
         log: Log { level: tracing::level_filters::LevelFilter::WARN, ..Log::default() },
+        exposition: Exposition::default(),
         services,
         state: None,
         probe: None,

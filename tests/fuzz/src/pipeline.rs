@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use godebug_exporter::config::{Config, file};
 use godebug_exporter::frame::packets::TraceLines;
+use godebug_exporter::model::exposition::Exposition;
 use godebug_exporter::model::sink::TraceSink;
 use godebug_exporter::pipeline::{Pipeline, services::Pipelines};
 use godebug_exporter::telemetry::metrics::Metrics;
@@ -22,7 +23,7 @@ static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(|| Arc::new(Metrics::new(
 pub fn run(data: &[u8]) {
     let metrics = Arc::clone(&METRICS);
     let pipeline = Pipeline::new(&CONFIG.services[0], Arc::clone(&metrics), TraceLines::Strip);
-    let pipelines = Pipelines::new(vec![Arc::clone(&pipeline)], metrics);
+    let pipelines = Pipelines::new(vec![Arc::clone(&pipeline)], metrics, Exposition::default());
     let (mut sink, mut input, mut passed) = (pipeline.sink(), Input::new(data), Vec::new());
     while !input.is_empty() {
         let what = input.byte();
