@@ -4,7 +4,7 @@ pub mod pprof;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -21,6 +21,7 @@ use crate::keeper::Keeper;
 use crate::model::sink::TraceSink;
 use crate::pipeline::{Pipeline, services::Pipelines};
 use crate::probe::Prober;
+use crate::push::Pusher;
 use crate::runtime::health::{Health, Latch};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::Trigger;
@@ -29,6 +30,7 @@ use crate::serve::routes::{OnScrape, Routes};
 use crate::state::store::OpenError;
 use crate::survey::Survey;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::otlp::OtlpTelemetry;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::SourceTelemetry;
 use crate::telemetry::state::StateTelemetry;
@@ -51,6 +53,8 @@ pub struct Stations {
     pub metrics: Arc<Metrics>,
     /// Keeps their state, if it is kept.
     pub keeper: Option<Arc<Keeper>>,
+    /// When we began to count, in nanoseconds since 1970.
+    began_ns: u64,
 }
 
 impl Stations {
@@ -59,6 +63,11 @@ impl Stations {
     /// # Errors
     /// Our own metrics cannot be registered: a defect.
     pub fn new(config: &Config, trace_lines: TraceLines) -> anyhow::Result<Self> {
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let began_ns = u64::try_from(began.as_nanos()).unwrap_or_default();
+        for ignored in &config.ignored {
+            warn!("ignoring {ignored}");
+        }
         let metrics = Arc::new(Metrics::new().context("cannot register our own metrics")?);
         let pipeline = |service| Pipeline::new(service, Arc::clone(&metrics), trace_lines);
         let services: Vec<_> = config.services.iter().map(pipeline).collect();
@@ -69,7 +78,7 @@ impl Stations {
         });
         let own = own.map(|(_, pipeline)| Arc::clone(pipeline)).collect();
         let pipelines = Pipelines::new(own, Arc::clone(&metrics), config.exposition);
-        Ok(Self { services, pipelines, metrics, keeper: None })
+        Ok(Self { services, pipelines, metrics, keeper: None, began_ns })
     }
 
     /// Goes on from saved state, if the config says where it is.
@@ -95,6 +104,7 @@ pub struct App {
     stations: Stations,
     supervisor: Supervisor,
     routes: Arc<Routes>,
+    pusher: Option<Arc<Pusher>>,
     triggers: Vec<Arc<Trigger>>,
     survey: Arc<Survey>,
     clients: Vec<Arc<Client>>,
@@ -140,7 +150,18 @@ impl App {
             prober: config.probe.clone().map(|probe| Prober::new(probe, metrics)),
             page: Page::new(&config),
         });
-        Self { stations, supervisor, routes, triggers, pprof_triggers, survey, clients, config }
+        let pusher = pusher(&config, &stations, &routes);
+        Self {
+            stations,
+            supervisor,
+            routes,
+            pusher,
+            triggers,
+            pprof_triggers,
+            survey,
+            clients,
+            config,
+        }
     }
 
     /// The pipelines, for who feeds them in another way.
@@ -284,13 +305,29 @@ impl App {
             let run = Arc::clone(keeper).run(self.supervisor.stop().clone());
             self.supervisor.spawn("keeper", run);
         }
+        if let Some(pusher) = &self.pusher {
+            let run = Arc::clone(pusher).run(self.supervisor.stop().clone());
+            self.supervisor.spawn("otlp", run);
+        }
         stop.await;
         self.supervisor.shut_down(STOP_DEADLINE).await;
         if let Some(keeper) = &self.stations.keeper {
             keeper.last().await;
         }
+        if let Some(pusher) = &self.pusher {
+            pusher.last().await;
+        }
         info!("stopped");
     }
+}
+
+/// What pushes, if the config wants it; it reads the same endpoints first as `/metrics` does.
+fn pusher(config: &Config, stations: &Stations, routes: &Routes) -> Option<Arc<Pusher>> {
+    let otlp = config.otlp.as_ref()?;
+    let telemetry = OtlpTelemetry::new(Arc::clone(&stations.metrics));
+    let triggers = routes.on_scrape.iter().map(|on| Arc::clone(&on.trigger)).collect();
+    let (pipelines, keeper) = (stations.pipelines.clone(), stations.keeper.clone());
+    Some(Pusher::new(otlp, pipelines, keeper, triggers, telemetry, stations.began_ns))
 }
 
 /// Opens the listening socket.

@@ -13,6 +13,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::file::{listen_address, log_level, state_directory};
 use crate::config::flags::{Flags, Reach};
+use crate::config::otlp::Otlp;
+use crate::config::otlp_variables::Variables;
 use crate::config::{Config, Problem, STATE_INTERVAL, State, godebug};
 use crate::frame::packets::TraceLines;
 use crate::model::log::LogFormat;
@@ -114,6 +116,9 @@ struct Common {
     pprof: Option<String>,
     #[command(flatten)]
     reach: Reach,
+    /// Push by OTLP to this receiver: http://collector:4317 (gRPC), http://collector:4318 (HTTP).
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// Least important of our own log lines to write: error, warn, info, debug [default: info; exec: warn].
     #[arg(long, value_name = "LEVEL", value_parser = log_level)]
     log_level: Option<LevelFilter>,
@@ -171,6 +176,10 @@ struct ExecArgs {
     /// 10 µs a goroutine.
     #[arg(long, value_name = "KEY=VALUE,…", default_value = godebug::WANTED, value_parser = godebug::check)]
     godebug: String,
+    /// Push by OTLP as the OTEL_ variables in the environment say. They are the command's too, so that
+    /// exec reads them only if it is told to.
+    #[arg(long)]
+    otlp_env: bool,
     /// The command and its arguments; -- before it keeps its flags apart from ours.
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -279,14 +288,28 @@ fn run_config(args: RunArgs) -> Result<Config, Failure> {
         let interval = config.state.map_or(STATE_INTERVAL, |state| state.interval);
         config.state = Some(State { directory, interval });
     }
-    override_with(&mut config, &args.common);
+    override_with(&mut config, &args.common)?;
+    with_variables(&mut config);
     Ok(config)
 }
 
-fn override_with(config: &mut Config, common: &Common) {
+/// What the user's flags and file do not say, OpenTelemetry's variables may.
+fn with_variables(config: &mut Config) {
+    let variables = Variables::read(&|name| std::env::var(name).ok());
+    config.ignored.clone_from(&variables.ignored);
+    config.otlp = variables.complete(config.otlp.take());
+}
+
+fn override_with(config: &mut Config, common: &Common) -> Result<(), Failure> {
     config.listen = common.listen.unwrap_or(config.listen);
     config.log.level = common.log_level.unwrap_or(config.log.level);
     config.log.format = common.log_format.unwrap_or(config.log.format);
+    if let Some(endpoint) = &common.otlp_endpoint {
+        let usage = |what| Failure::Usage(vec![format!("--otlp-endpoint: {what}")]);
+        let to = Otlp::to(endpoint).map_err(usage)?;
+        config.otlp = Some(to.or(config.otlp.take().unwrap_or_default()));
+    }
+    Ok(())
 }
 
 fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {
@@ -306,7 +329,10 @@ fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {
     let mut config = flags.config(name.as_deref()).map_err(|what| Failure::Usage(vec![what]))?;
     // Our log shares stderr with the command's: in good times it is the command's alone.
     config.log.level = LevelFilter::WARN;
-    override_with(&mut config, &args.common);
+    override_with(&mut config, &args.common)?;
+    if args.otlp_env {
+        with_variables(&mut config);
+    }
     Ok(config)
 }
 

@@ -6,8 +6,8 @@
 //! (tests/layering.rs holds it; ARCHITECTURE.md tells why):
 //!
 //! ```text
-//! ingest → frame → parse → aggregate → export → serve
-//!   bytes   lines  records   state     bytes    HTTP
+//! ingest → frame → parse → aggregate → export → serve, push
+//!   bytes   lines  records   state     bytes    HTTP, OTLP
 //! ```
 //!
 //! - [`config`]: what the user wrote → settings that are already valid
@@ -20,7 +20,7 @@
 //! - [`pipeline`]: one service's pure stations in a row, behind one lock
 //! - [`state`]: what outlives us; [`keeper`]: when it is saved
 //! - [`probe`]: `/probe`, one read for whoever asks
-//! - [`serve`]: the HTTP server
+//! - [`serve`]: the HTTP server; [`push`]: the OTLP client
 //! - [`runtime`]: tasks, signals, backoff, readiness
 //! - [`telemetry`]: about ourselves
 //! - [`app`]: puts it all together; [`tools`]: the commands; [`cli`]: their flags
@@ -52,6 +52,8 @@ pub mod survey;
 pub mod probe;
 
 pub mod serve;
+
+pub mod push;
 
 pub mod runtime;
 

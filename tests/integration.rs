@@ -39,6 +39,8 @@ mod formats;
 mod http;
 mod layering;
 mod leaks;
+mod otlp;
+mod otlp_failures;
 mod pprof;
 mod pprof_recorded;
 mod probe;

@@ -33,6 +33,10 @@ const BORDERS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    (
+        "push",
+        &["model", "export", "pipeline", "keeper", "ingest", "config", "runtime", "telemetry"],
+    ),
     ("runtime", &["telemetry"]),
     ("telemetry", &["model"]),
 ];

@@ -9,9 +9,10 @@
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 logrotate)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
 prometheus_3=0.313.5 # the module of Prometheus 3.13.5
+collector=0.156.0
 work=
 policy= # the file that keeps a package from starting a service, while it is ours
 
@@ -120,6 +121,25 @@ prometheus_3_tools() {
     say "prometheus-3 $to/prometheus ($prometheus_3)"
 }
 
+otel_collector() {
+    local to=$cache/bin/otelcol-$collector dir=$work/collector
+    if [[ ! -x $to ]]; then
+        mkdir -p -- "$dir" "$cache/bin"
+        GOBIN=$dir with_go install "go.opentelemetry.io/collector/cmd/builder@v$collector"
+        cat >"$dir/manifest.yaml" <<MANIFEST
+dist: {name: otelcol, output_path: $dir/out, go: $cache/go/1.27/bin/go}
+receivers: [{gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v$collector}]
+exporters: [{gomod: github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v$collector}]
+providers: [{gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v1.62.0}, {gomod: go.opentelemetry.io/collector/confmap/provider/envprovider v1.62.0}]
+MANIFEST
+        env -u GOFLAGS GOROOT="$cache/go/1.27" GOTOOLCHAIN=local CGO_ENABLED=0 \
+            "$dir/builder" --config "$dir/manifest.yaml" >"$dir/log" 2>&1 9>&- ||
+            { tail -n 20 "$dir/log" >&2; die "the OpenTelemetry Collector $collector did not build from the Go module proxy"; }
+        mv -f -- "$dir/out/otelcol" "$to"
+    fi
+    say "otel-collector $to ($collector)"
+}
+
 logrotate_tool() {
     if [[ ! -x /usr/sbin/logrotate ]]; then
         apt_install logrotate logrotate
@@ -146,6 +166,7 @@ for name in "$@"; do
     case $name in
     prometheus) prometheus_tools ;;
     prometheus-3) prometheus_3_tools ;;
+    otel-collector) otel_collector ;;
     logrotate) logrotate_tool ;;
     go-1.19) debian_go 1.19 ;;
     go-*) packaged_go "${name#go-}" ;;

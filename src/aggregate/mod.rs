@@ -24,6 +24,7 @@ mod process;
 pub mod ranking;
 pub mod scavenge;
 pub mod sched;
+pub mod semantic;
 pub mod service;
 pub mod tally;
 pub mod ticks;

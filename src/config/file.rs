@@ -14,6 +14,7 @@ use super::fields::{Fields, Problems};
 use super::http::Http;
 use super::leak_detector::leak_detector;
 use super::node::{self, Node, Value};
+use super::otlp::Otlp;
 use super::pprof::Pprof;
 use super::probe::Probe;
 use super::units::{duration, size};
@@ -58,10 +59,12 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
     let leaks = fields.map("leak_detector").map(|keys| leak_detector(keys, &Params::default()));
     let probe = fields.map("probe").and_then(Probe::read);
     let exposition = fields.map("metrics").map(exposition).unwrap_or_default();
+    let otlp = fields.map("otlp").map(Otlp::read);
     let services = services(&mut fields, &Arc::new(leaks.unwrap_or_default()), problems);
     let state = fields.map("state").and_then(state);
     fields.finish();
-    Some(Config { listen, log, exposition, services, state, probe })
+    let ignored = Vec::new();
+    Some(Config { listen, log, exposition, services, state, probe, otlp, ignored })
 }
 
 /// Reads `ADDRESS:PORT`.

@@ -123,14 +123,20 @@ impl Flags {
             runqueue_per_p: false,
             leak_detector: Arc::default(),
         };
-        Ok(Config {
-            listen: LISTEN,
-            log: Log::default(),
-            exposition: Exposition::default(),
-            services: vec![service],
-            state: None,
-            probe: None,
-        })
+        Ok(with_defaults(service))
+    }
+}
+
+fn with_defaults(service: Service) -> Config {
+    Config {
+        listen: LISTEN,
+        log: Log::default(),
+        exposition: Exposition::default(),
+        services: vec![service],
+        state: None,
+        probe: None,
+        otlp: None,
+        ignored: Vec::new(),
     }
 }
 

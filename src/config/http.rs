@@ -224,6 +224,11 @@ fn headers(fields: Fields<'_>) -> Vec<(HeaderName, HeaderText)> {
     headers
 }
 
+/// Whether a header is made by the connection, or has keys of its own.
+pub(super) fn is_reserved(name: &HeaderName) -> bool {
+    *name != header::AUTHORIZATION && RESERVED_HEADERS.contains(name)
+}
+
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name: HeaderName =
         text.parse().map_err(|_invalid| format!("{text:?} is not the name of a header"))?;

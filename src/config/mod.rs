@@ -1,7 +1,7 @@
 //! What the user wrote → settings that are already valid.
 //!
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
-//! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `pprof` those of `pprof`,
+//! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `otlp` those of OTLP, `pprof` those of `pprof`,
 //! `flags` makes the same settings from the command line.
 
 pub mod endpoint;
@@ -15,6 +15,8 @@ pub mod godebug;
 pub mod http;
 pub mod leak_detector;
 pub mod node;
+pub mod otlp;
+pub mod otlp_variables;
 pub mod pprof;
 pub mod probe;
 pub mod proxy;
@@ -62,6 +64,10 @@ pub struct Config {
     pub state: Option<State>,
     /// What may be read for others.
     pub probe: Option<probe::Probe>,
+    /// Where metrics are pushed to.
+    pub otlp: Option<otlp::Otlp>,
+    /// Variables of the environment that were ignored, and why.
+    pub ignored: Vec<String>,
 }
 
 /// Settings of the state directory.

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod escape;
 pub mod family;
+pub mod otlp;
 pub mod own;
 pub mod page;
 pub mod protobuf;

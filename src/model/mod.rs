@@ -10,6 +10,7 @@ pub mod leak;
 pub mod log;
 pub mod memstats;
 pub mod metric;
+pub mod otlp;
 pub mod position;
 pub mod record;
 pub mod release;

@@ -4,18 +4,43 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use prometheus::proto::MetricFamily;
 
 use super::Pipeline;
 use crate::aggregate::catalog::METRICS;
+use crate::aggregate::semantic::SEMANTICS;
 use crate::aggregate::variables::agree::agree;
 use crate::config::Service;
+use crate::export::otlp;
 use crate::export::page::Content;
 use crate::frame::packets::TraceLines;
 use crate::model::exposition::{Exposition, Wanted};
+use crate::model::otlp::Shape;
 use crate::model::service::{Identity, ServiceName};
 use crate::model::snapshot::ServiceSnapshot;
 use crate::telemetry::metrics::Metrics;
+
+/// What OTLP needs to know of the catalogue.
+static CATALOG: otlp::Catalog = otlp::Catalog { metrics: METRICS, semantics: SEMANTICS };
+
+/// One of those whose metrics are exported; a service that comes back is another one.
+#[derive(Debug, Clone)]
+pub struct Source(Option<Arc<Pipeline>>);
+
+impl Source {
+    /// Whether it is ourselves.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// A number that no other one has while this is kept.
+    #[must_use]
+    pub fn id(&self) -> usize {
+        self.0.as_ref().map_or(0, |pipeline| Arc::as_ptr(pipeline).addr())
+    }
+}
 
 /// All services, and ourselves.
 #[derive(Debug, Clone)]
@@ -112,6 +137,22 @@ impl Pipelines {
         (services, self.metrics.gather())
     }
 
+    /// Everything that is pushed: each service that [`Self::all`] has, and ourselves.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        let services = self.all().into_iter().map(|pipeline| Source(Some(pipeline)));
+        services.chain([Source(None)]).collect()
+    }
+
+    /// The metrics of one of them now, for OTLP; none while it is behind.
+    #[must_use]
+    pub fn resource(&self, source: &Source, shape: &Shape, now_ns: u64) -> Option<ResourceMetrics> {
+        match &source.0 {
+            Some(pipeline) => Some(otlp::service(shape, &CATALOG, &pipeline.snapshot()?, now_ns)),
+            None => Some(otlp::own(shape, &self.metrics.gather(), now_ns)),
+        }
+    }
+
     /// The page at `/metrics` as it is without any wish: the Prometheus text format.
     #[must_use]
     pub fn page(&self) -> Vec<u8> {
@@ -156,5 +197,25 @@ impl Pipelines {
         });
         self.last_page.store(length + rest.len(), Ordering::Relaxed);
         rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::model::snapshot::MetricId;
+
+    #[test]
+    fn names_by_otlp_are_unique_and_the_conventions_names_are_not_ours() {
+        let ids = (0..METRICS.len()).map(|id| MetricId(u16::try_from(id).unwrap()));
+        let names = ids.filter_map(|id| otlp::name_and_unit(&CATALOG, id)).map(|(name, _)| name);
+        let mut seen = HashSet::new();
+        for name in names {
+            assert!(name.starts_with("godebug."), "{name}");
+            assert!(seen.insert(name.clone()), "{name} twice");
+        }
+        assert!(SEMANTICS.iter().all(|one| one.name.starts_with("go.") && !one.unit.is_empty()));
     }
 }

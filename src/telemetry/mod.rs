@@ -2,6 +2,7 @@
 
 pub mod logs;
 pub mod metrics;
+pub mod otlp;
 pub mod reason;
 pub mod service;
 pub mod state;

@@ -17,6 +17,11 @@ use super::{go, http};
 pub(crate) fn command(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godebug-exporter"));
     command.args(arguments).env_remove("GODEBUG");
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OTEL_"))
+    {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod go;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod open_metrics;
+pub(crate) mod otlp;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;

@@ -48,16 +48,32 @@ impl Prometheus {
         keys: &str,
         flags: &[&str],
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\n\
              scrape_configs: [{{job_name: t{keys}, static_configs: [{{targets: ['{target}']}}]}}]\n"
         );
+        let mut command = Command::new(program);
+        command.args(flags);
+        Self::start(command, &text)
+    }
+
+    /// A Prometheus 3 that is pushed to, at `/api/v1/otlp`.
+    pub(crate) fn taking_otlp() -> Self {
+        let mut command = Command::new(newest());
+        command.arg("--web.enable-otlp-receiver");
+        Self::start(command, "global: {scrape_interval: 1s}\n")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn start(mut command: Command, text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, text).unwrap();
         let address = ports::free();
-        let mut child = Command::new(program)
-            .args(flags)
+        let mut child = command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -14,7 +15,7 @@ use hyper_util::rt::TokioIo;
 
 use super::connect::Way;
 use super::error::FetchError;
-use super::tls::{Cache, Connector};
+use super::tls::{Alpn, Cache, Connector};
 use super::{body, connect, files};
 use crate::config::endpoint::{Endpoint, is_tls};
 use crate::config::http::Http;
@@ -30,6 +31,21 @@ pub struct Client {
     tls: Arc<Cache>,
     /// Where connections may go; nowhere else if there are any.
     networks: Option<Vec<Network>>,
+    alpn: Alpn,
+}
+
+/// A connection, and what a request over it says beside what it is about.
+pub struct Opened {
+    /// What HTTP is spoken over.
+    pub stream: Box<dyn connect::Stream>,
+    /// What is asked for, as HTTP/1.1 writes it.
+    pub target: Uri,
+    /// Of the config, and who we are.
+    pub headers: HeaderMap,
+    /// What an error means, where TLS is spoken.
+    pub tls: Option<Connector>,
+    /// A proxy is between.
+    pub by_proxy: bool,
 }
 
 /// What of a request depends on files.
@@ -52,13 +68,62 @@ impl Client {
     /// For these settings.
     #[must_use]
     pub fn new(http: Http) -> Self {
-        Self { http, tls: Arc::default(), networks: None }
+        Self { http, tls: Arc::default(), networks: None, alpn: &[] }
     }
 
     /// The same, for addresses in these networks only.
     #[must_use]
     pub fn within(http: Http, networks: Vec<Network>) -> Self {
         Self { networks: Some(networks), ..Self::new(http) }
+    }
+
+    /// The same, for who speaks HTTP/2.
+    #[must_use]
+    pub fn for_http2(http: Http) -> Self {
+        Self { alpn: &[b"h2"], ..Self::new(http) }
+    }
+
+    /// Opens a connection for one request, within `limit`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn open(&self, url: &Uri, limit: Duration) -> Result<Opened, FetchError> {
+        let opened = async {
+            let prepared = self.prepared(url).await?;
+            let networks = self.networks.as_deref();
+            let (tls, proxy_auth) = (prepared.tls.as_ref(), prepared.proxy.as_ref());
+            let way = Way { http: &self.http, tls, proxy_auth, networks, limit };
+            let stream = connect::open(&way, url).await?;
+            self.opened(url, prepared, stream)
+        };
+        let late = FetchError::ConnectTimeout(limit);
+        within(tokio::time::Instant::now() + limit, opened, late).await
+    }
+
+    fn opened(
+        &self,
+        url: &Uri,
+        prepared: Prepared,
+        stream: Box<dyn connect::Stream>,
+    ) -> Result<Opened, FetchError> {
+        let by_proxy = self.http.proxy.is_some();
+        // A proxy is told the whole address, unless it gave us a connection (RFC 9112, 3.2.2).
+        let is_forwarded = by_proxy && !is_tls(url);
+        let target = if is_forwarded {
+            url.clone()
+        } else {
+            Uri::from(url.path_and_query().cloned().ok_or(FetchError::Request)?)
+        };
+        let host = url.authority().map_or("", |authority| authority.as_str());
+        let host = HeaderValue::from_str(host).map_err(|_unusable| FetchError::Request)?;
+        let Prepared { mut headers, proxy, tls } = prepared;
+        headers.insert(HOST, host);
+        // Through a tunnel the service would get it.
+        if let Some(proxy) = proxy.filter(|_| is_forwarded) {
+            headers.insert(PROXY_AUTHORIZATION, proxy);
+        }
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        Ok(Opened { stream, target, headers, tls, by_proxy })
     }
 
     /// Reads an endpoint once, within its time and its size. Redirects are not followed. The
@@ -68,26 +133,19 @@ impl Client {
     /// No answer of status 200 came, or not all of it.
     pub async fn get(&self, endpoint: &Endpoint) -> Result<Bytes, FetchError> {
         let limit = endpoint.timeout;
-        let started = tokio::time::Instant::now();
-        let opened = async {
-            let prepared = self.prepared(&endpoint.url).await?;
-            let networks = self.networks.as_deref();
-            let (tls, proxy_auth) = (prepared.tls.as_ref(), prepared.proxy.as_ref());
-            let way = Way { http: &self.http, tls, proxy_auth, networks, limit };
-            let stream = connect::open(&way, &endpoint.url).await?;
-            Ok((prepared, stream))
-        };
-        let late = FetchError::ConnectTimeout(limit);
-        let (prepared, stream) = within(started + limit, opened, late).await?;
-        let request = self.request(endpoint, prepared.headers, prepared.proxy)?;
+        let deadline = tokio::time::Instant::now() + limit;
+        let Opened { stream, target, headers, tls, by_proxy } =
+            self.open(&endpoint.url, limit).await?;
+        let mut request =
+            Request::get(target).body(Empty::new()).map_err(|_unusable| FetchError::Request)?;
+        let own = request.headers_mut();
+        *own = headers;
+        own.insert(ACCEPT, HeaderValue::from_static(endpoint.accept));
+        own.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        own.insert(CONNECTION, HeaderValue::from_static("close"));
         let exchange = exchange(stream, request, endpoint.max_body_bytes);
-        let answer = within(started + limit, exchange, FetchError::Timeout(limit)).await;
-        let by_proxy = self.http.proxy.is_some();
-        answer.map_err(|error| match &prepared.tls {
-            None if by_proxy => error.of_proxy(),
-            Some(tls) => tls.explained(error),
-            None => error,
-        })
+        let answer = within(deadline, exchange, FetchError::Timeout(limit)).await;
+        answer.map_err(|error| explained(error, tls.as_ref(), by_proxy))
     }
 
     /// Reads the files; not in the way of others.
@@ -96,44 +154,30 @@ impl Client {
         if !is_tls && !self.http.names_files() {
             return Prepared::headers(&self.http);
         }
-        let (http, cache) = (self.http.clone(), Arc::clone(&self.tls));
+        let (http, cache, alpn) = (self.http.clone(), Arc::clone(&self.tls), self.alpn);
         let read = move || {
-            let tls = is_tls.then(|| cache.connector(&http.tls)).transpose()?;
+            let tls = is_tls.then(|| cache.connector(&http.tls, alpn)).transpose()?;
             Ok(Prepared { tls, ..Prepared::headers(&http)? })
         };
         tokio::task::spawn_blocking(read).await.map_err(FetchError::Lost)?
     }
+}
 
-    fn request(
-        &self,
-        endpoint: &Endpoint,
-        headers: HeaderMap,
-        proxy: Option<HeaderValue>,
-    ) -> Result<Request<Empty<Bytes>>, FetchError> {
-        let url = &endpoint.url;
-        // A proxy is told the whole address, unless it gave us a connection (RFC 9112, 3.2.2).
-        let is_forwarded = self.http.proxy.is_some() && !is_tls(url);
-        let target = if is_forwarded {
-            url.clone()
-        } else {
-            Uri::from(url.path_and_query().cloned().ok_or(FetchError::Request)?)
-        };
-        let host = url.authority().map_or("", |authority| authority.as_str());
-        let mut request =
-            Request::get(target).body(Empty::new()).map_err(|_unusable| FetchError::Request)?;
-        let own = request.headers_mut();
-        *own = headers;
-        let host = HeaderValue::from_str(host).map_err(|_unusable| FetchError::Request)?;
-        own.insert(HOST, host);
-        // Through a tunnel the service would get it.
-        if let Some(proxy) = proxy.filter(|_| is_forwarded) {
-            own.insert(PROXY_AUTHORIZATION, proxy);
-        }
-        own.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        own.insert(ACCEPT, HeaderValue::from_static(endpoint.accept));
-        own.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        own.insert(CONNECTION, HeaderValue::from_static("close"));
-        Ok(request)
+/// What an error over a connection means.
+#[must_use]
+pub fn told(
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    tls: Option<&Connector>,
+    by_proxy: bool,
+) -> FetchError {
+    explained(FetchError::of_exchange(error), tls, by_proxy)
+}
+
+fn explained(error: FetchError, tls: Option<&Connector>, by_proxy: bool) -> FetchError {
+    match tls {
+        None if by_proxy => error.of_proxy(),
+        Some(tls) => tls.explained(error),
+        None => error,
     }
 }
 
@@ -175,7 +219,6 @@ async fn exchange(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::endpoint::EXPVAR;
     use crate::config::file;
 
     #[test]
@@ -185,11 +228,11 @@ mod tests {
                 "services: [{{name: s, expvar: {{url: '{url}'}}, http: {{proxy_url: 'http://me:pw@p:1'}}}}]"
             );
             let client = Client::new(file::read(&text).unwrap().services.remove(0).http);
-            let Prepared { headers, proxy, .. } = Prepared::headers(&client.http).unwrap();
-            assert!(proxy.as_ref().is_some_and(HeaderValue::is_sensitive));
-            let endpoint = EXPVAR.at(url.parse().unwrap());
-            let request = client.request(&endpoint, headers, proxy).unwrap();
-            request.headers().contains_key(PROXY_AUTHORIZATION)
+            let prepared = Prepared::headers(&client.http).unwrap();
+            assert!(prepared.proxy.as_ref().is_some_and(HeaderValue::is_sensitive));
+            let stream = Box::new(tokio::io::empty());
+            let opened = client.opened(&url.parse().unwrap(), prepared, stream).unwrap();
+            opened.headers.contains_key(PROXY_AUTHORIZATION)
         };
         assert!(has_it("http://h/debug/vars"));
         assert!(!has_it("https://h/debug/vars"));

@@ -19,7 +19,7 @@ use crate::config::http::Http;
 use crate::config::probe::Network;
 
 /// What HTTP is spoken over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 

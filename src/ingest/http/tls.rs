@@ -34,9 +34,12 @@ struct Contents {
     certificate: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// What we ask to speak inside of TLS; nothing is HTTP/1.1.
+pub(super) type Alpn = &'static [&'static [u8]];
+
 /// Makes TLS of a stream.
 #[derive(Debug, Clone)]
-pub(super) struct Connector {
+pub struct Connector {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     asked: Arc<Asked>,
@@ -44,7 +47,7 @@ pub(super) struct Connector {
 
 impl Cache {
     /// What the files say now; blocks.
-    pub(super) fn connector(&self, tls: &Tls) -> Result<Connector, FetchError> {
+    pub(super) fn connector(&self, tls: &Tls, alpn: Alpn) -> Result<Connector, FetchError> {
         let authorities = tls.ca_file.as_deref().map(files::read).transpose()?;
         let certificate = match &tls.certificate {
             Some(pair) => Some((files::read(&pair.cert_file)?, files::read(&pair.key_file)?)),
@@ -57,7 +60,7 @@ impl Cache {
         {
             return Ok(connector.clone());
         }
-        let connector = connector(tls, &contents)?;
+        let connector = connector(tls, &contents, alpn)?;
         *kept = Some((contents, connector.clone()));
         Ok(connector)
     }
@@ -96,7 +99,7 @@ impl Connector {
     }
 }
 
-fn connector(tls: &Tls, contents: &Contents) -> Result<Connector, FetchError> {
+fn connector(tls: &Tls, contents: &Contents, alpn: Alpn) -> Result<Connector, FetchError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let unusable = |error: rustls::Error| FetchError::TlsConfig(error.to_string());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -105,7 +108,7 @@ fn connector(tls: &Tls, contents: &Contents) -> Result<Connector, FetchError> {
         .dangerous()
         .with_custom_certificate_verifier(verifier(tls, contents, provider)?);
     let asked = Arc::new(Asked::default());
-    let config = match (&contents.certificate, &tls.certificate) {
+    let mut config = match (&contents.certificate, &tls.certificate) {
         (Some((chain, key)), Some(paths)) => {
             let chain = certificates(chain, &paths.cert_file)?;
             let key = PrivateKeyDer::from_pem_slice(key)
@@ -114,6 +117,7 @@ fn connector(tls: &Tls, contents: &Contents) -> Result<Connector, FetchError> {
         }
         _ => builder.with_client_cert_resolver(Arc::clone(&asked) as Arc<dyn ResolvesClientCert>),
     };
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Connector { config: Arc::new(config), server_name: tls.server_name.clone(), asked })
 }
 

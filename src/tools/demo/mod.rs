@@ -94,6 +94,8 @@ fn config(listen: SocketAddr) -> anyhow::Result<Config> {
         services,
         state: None,
         probe: None,
+        otlp: None,
+        ignored: Vec::new(),
     })
 }
 
