@@ -1,13 +1,12 @@
 //! Puts the stations together: `Config` → [`App::build`] (binds the socket) → [`App::run`].
 
+pub mod listen;
 pub mod pprof;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::config::endpoint::ScrapeWhen;
@@ -25,6 +24,7 @@ use crate::push::Pusher;
 use crate::runtime::health::{Health, Latch};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::Trigger;
+use crate::serve::listener::Listener;
 use crate::serve::page::Page;
 use crate::serve::routes::{OnScrape, Routes};
 use crate::state::store::OpenError;
@@ -286,17 +286,17 @@ impl App {
     }
 
     /// Serves until `stop`, then ends in order: sources, then connections.
-    pub async fn run(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let address = listener.local_addr().unwrap_or(self.config.listen);
-        info!(%address, services = self.config.services.len(), "listening");
-        let server = crate::serve::run(
-            listener,
+    pub async fn run(&self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
+        for address in &listeners {
+            info!(%address, services = self.config.services.len(), "listening");
+        }
+        crate::serve::start(
+            listeners,
+            &self.config.web,
             Arc::clone(&self.routes),
-            self.supervisor.clone(),
-            Arc::clone(&self.stations.metrics),
-            self.supervisor.stop().clone(),
+            &self.supervisor,
+            &self.stations.metrics,
         );
-        self.supervisor.spawn("server", server);
         for surveyed in self.survey.services() {
             let run = Arc::clone(surveyed).run(self.supervisor.stop().clone());
             self.supervisor.spawn("survey", run);
@@ -328,35 +328,6 @@ fn pusher(config: &Config, stations: &Stations, routes: &Routes) -> Option<Arc<P
     let triggers = routes.on_scrape.iter().map(|on| Arc::clone(&on.trigger)).collect();
     let (pipelines, keeper) = (stations.pipelines.clone(), stations.keeper.clone());
     Some(Pusher::new(otlp, pipelines, keeper, triggers, telemetry, stations.began_ns))
-}
-
-/// Opens the listening socket.
-///
-/// # Errors
-/// The address cannot be had: what to do about it.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; is another exporter running there? choose another address with --listen"))
-}
-
-/// Opens the listening socket, however long it takes: the service must not wait for it.
-pub async fn bind_patiently(address: SocketAddr) -> TcpListener {
-    let mut told = false;
-    loop {
-        match bind(address).await {
-            Ok(listener) => return listener,
-            Err(error) if !told => {
-                warn!(
-                    error = format!("{error:#}"),
-                    "no /metrics yet, trying again; the command runs all the same"
-                );
-                told = true;
-            }
-            Err(_) => {}
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
 }
 
 fn has_pattern(service: &Service) -> bool {

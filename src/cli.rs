@@ -4,15 +4,15 @@ mod detect;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::file::{listen_address, log_level, state_directory};
+use crate::config::file::{log_level, state_directory};
 use crate::config::flags::{Flags, Reach};
+use crate::config::listen::{LISTEN_MAX, Listen};
 use crate::config::otlp::Otlp;
 use crate::config::otlp_variables::Variables;
 use crate::config::{Config, Problem, STATE_INTERVAL, State, godebug};
@@ -88,8 +88,8 @@ enum Command {
     /// Replay the recording of real Go services as if they ran now.
     Demo {
         /// Where to listen [default: 127.0.0.1:10390].
-        #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
-        listen: Option<SocketAddr>,
+        #[arg(long, value_name = "ADDR:PORT", value_parser = Listen::new)]
+        listen: Option<Listen>,
     },
     /// Print a shell's completions.
     Completions {
@@ -100,9 +100,10 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Where to serve /metrics [default: 0.0.0.0:10390].
-    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
-    listen: Option<SocketAddr>,
+    /// Where to serve /metrics: an address and a port, or unix:///PATH; may be given several times
+    /// [default: 0.0.0.0:10390].
+    #[arg(long, alias = "web.listen-address", value_name = "ADDR:PORT", value_parser = Listen::new)]
+    listen: Vec<Listen>,
     /// Value of the label service on every series; exec takes the command's name by itself.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -146,6 +147,9 @@ struct RunArgs {
     /// Read the service's stderr from a named pipe.
     #[arg(long, value_name = "PATH")]
     fifo: Option<PathBuf>,
+    /// Listen on the sockets that systemd has opened for us (systemd.socket(5)), not on --listen.
+    #[arg(long, alias = "web.systemd-socket")]
+    web_systemd_socket: bool,
     /// Where counters and positions outlive us: after a restart, or a crash, nothing is lost and
     /// nothing counted twice.
     #[arg(long, value_name = "DIR", value_parser = state_directory)]
@@ -284,6 +288,7 @@ fn run_config(args: RunArgs) -> Result<Config, Failure> {
         .config(None)
         .map_err(|what| Failure::Usage(vec![what]))?,
     };
+    config.web.systemd_socket |= args.web_systemd_socket;
     if let Some(directory) = args.state_dir {
         let interval = config.state.map_or(STATE_INTERVAL, |state| state.interval);
         config.state = Some(State { directory, interval });
@@ -301,7 +306,12 @@ fn with_variables(config: &mut Config) {
 }
 
 fn override_with(config: &mut Config, common: &Common) -> Result<(), Failure> {
-    config.listen = common.listen.unwrap_or(config.listen);
+    if common.listen.len() > LISTEN_MAX {
+        return Err(Failure::Usage(vec![format!("give --listen at most {LISTEN_MAX} times")]));
+    }
+    if !common.listen.is_empty() {
+        config.listen.clone_from(&common.listen);
+    }
     config.log.level = common.log_level.unwrap_or(config.log.level);
     config.log.format = common.log_format.unwrap_or(config.log.format);
     if let Some(endpoint) = &common.otlp_endpoint {

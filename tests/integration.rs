@@ -39,6 +39,8 @@ mod formats;
 mod http;
 mod layering;
 mod leaks;
+mod limits;
+mod listen;
 mod otlp;
 mod otlp_failures;
 mod pprof;

@@ -1,7 +1,6 @@
 //! The keys of the config file.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +12,13 @@ use super::exposition::exposition;
 use super::fields::{Fields, Problems};
 use super::http::Http;
 use super::leak_detector::leak_detector;
+use super::listen::Listen;
 use super::node::{self, Node, Value};
 use super::otlp::Otlp;
 use super::pprof::Pprof;
 use super::probe::Probe;
 use super::units::{duration, size};
+use super::web::Web;
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Problem, STATE_INTERVAL, Service, StartAt, State,
     Trace, TraceSource, Watch, endpoint, rules,
@@ -54,28 +55,18 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
         return None;
     }
     let mut fields = Fields::of(root, "", problems)?;
-    let listen = fields.parsed("listen", listen_address).unwrap_or(LISTEN);
+    let listen = Listen::read(&mut fields).unwrap_or_else(|| vec![Listen::Tcp(LISTEN)]);
     let log = fields.map("log").map(log).unwrap_or_default();
     let leaks = fields.map("leak_detector").map(|keys| leak_detector(keys, &Params::default()));
     let probe = fields.map("probe").and_then(Probe::read);
     let exposition = fields.map("metrics").map(exposition).unwrap_or_default();
     let otlp = fields.map("otlp").map(Otlp::read);
     let services = services(&mut fields, &Arc::new(leaks.unwrap_or_default()), problems);
+    let web = fields.map("web").map(Web::read).unwrap_or_default();
     let state = fields.map("state").and_then(state);
     fields.finish();
     let ignored = Vec::new();
-    Some(Config { listen, log, exposition, services, state, probe, otlp, ignored })
-}
-
-/// Reads `ADDRESS:PORT`.
-///
-/// # Errors
-/// What a right one looks like.
-pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
-    numeric.parse().map_err(|_not_an_address| {
-        format!("{text:?} is not an address and a port; write it like 0.0.0.0:10390, 127.0.0.1:10390 or [::]:10390")
-    })
+    Some(Config { listen, log, exposition, services, state, web, probe, otlp, ignored })
 }
 
 fn state(mut fields: Fields<'_>) -> Option<State> {
@@ -359,7 +350,7 @@ mod tests {
     #[test]
     fn the_least_config_has_every_default() {
         let config = read("services:\n  - name: a\n    trace: {stdin: true}\n").unwrap();
-        assert_eq!(config.listen, LISTEN);
+        assert_eq!(config.listen, [Listen::Tcp(LISTEN)]);
         let service = &config.services[0];
         assert_eq!(service.trace.as_ref().unwrap().source, TraceSource::Stdin);
         assert!(service.expvar.is_none() && !service.runqueue_per_p);

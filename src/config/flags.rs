@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::endpoint::{EXPVAR, Endpoint, is_tls};
 use super::file::file_or_pattern;
 use super::http::{Auth, Http, Tls};
+use super::listen::Listen;
 use super::pprof::{PPROF, Pprof};
+use super::web::Web;
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, StartAt, Trace, TraceSource, Watch,
 };
@@ -129,11 +131,12 @@ impl Flags {
 
 fn with_defaults(service: Service) -> Config {
     Config {
-        listen: LISTEN,
+        listen: vec![Listen::Tcp(LISTEN)],
         log: Log::default(),
         exposition: Exposition::default(),
         services: vec![service],
         state: None,
+        web: Web::default(),
         probe: None,
         otlp: None,
         ignored: Vec::new(),

@@ -14,6 +14,7 @@ pub mod flags;
 pub mod godebug;
 pub mod http;
 pub mod leak_detector;
+pub mod listen;
 pub mod node;
 pub mod otlp;
 pub mod otlp_variables;
@@ -22,6 +23,7 @@ pub mod probe;
 pub mod proxy;
 mod rules;
 pub mod units;
+pub mod web;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -38,6 +40,7 @@ use crate::model::variable::rule::Rules;
 use crate::model::wrapping::Wrapping;
 use endpoint::Endpoint;
 use http::Http;
+use listen::Listen;
 use pprof::Pprof;
 
 /// Where we listen unless told otherwise.
@@ -52,8 +55,8 @@ pub const STATE_INTERVAL: Duration = Duration::from_secs(5);
 /// The settings of the daemon.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the HTTP server listens.
-    pub listen: SocketAddr,
+    /// Where the HTTP server listens; at least one.
+    pub listen: Vec<Listen>,
     /// Our own log.
     pub log: Log,
     /// How series are exposed.
@@ -62,6 +65,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Where counters and positions outlive us.
     pub state: Option<State>,
+    /// How it serves.
+    pub web: web::Web,
     /// What may be read for others.
     pub probe: Option<probe::Probe>,
     /// Where metrics are pushed to.

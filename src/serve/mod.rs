@@ -1,11 +1,16 @@
 //! Station 6: the HTTP server.
 
 mod coding;
+mod gate;
+pub mod listener;
 pub mod page;
 mod query;
 pub mod routes;
+mod sending;
 mod services;
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +18,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::config::web::Web;
 use crate::runtime::supervise::Supervisor;
 use crate::telemetry::metrics::Metrics;
+use gate::Gate;
+use listener::{Listener, Stream};
 use routes::Routes;
-
-/// Connections at once: far above a few Prometheus servers and people.
-const CONNECTIONS_MAX: usize = 512;
+use sending::{Answers, Taken};
 
 /// How long a client may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,39 +38,124 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Wait after an accept that failed for want of descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Answers on `listener` until `stop`.
-pub async fn run(
-    listener: TcpListener,
+/// Answers on `listeners` until `stop`.
+pub fn start(
+    listeners: Vec<Listener>,
+    web: &Web,
     routes: Arc<Routes>,
+    supervisor: &Supervisor,
+    metrics: &Arc<Metrics>,
+) {
+    let server = Arc::new(Server {
+        gate: Gate::new(routes, web.max_requests),
+        supervisor: supervisor.clone(),
+        metrics: Arc::clone(metrics),
+        free: Arc::new(Semaphore::new(web.max_connections)),
+        write_timeout: web.write_timeout,
+    });
+    for listener in listeners {
+        supervisor.spawn("server", Arc::clone(&server).run(listener));
+    }
+}
+
+/// What all listeners have in common.
+#[derive(Debug)]
+struct Server {
+    gate: Gate,
     supervisor: Supervisor,
     metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                accept_failed(&error).await;
-                continue;
+    /// Connections that there may still be.
+    free: Arc<Semaphore>,
+    write_timeout: Duration,
+}
+
+impl Server {
+    async fn run(self: Arc<Self>, listener: Listener) {
+        let stop = self.supervisor.stop();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(stream) => self.begin(stream),
+                Err(error) => accept_failed(&error).await,
             }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, stream: Box<dyn Stream>) {
+        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
+            self.metrics.http_refused.inc();
+            return;
         };
-        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
-            metrics.http_refused.inc();
-            continue;
-        };
-        let connection = connection(stream, Arc::clone(&routes), stop.clone());
-        let open = metrics.http_connections.clone();
-        supervisor.spawn("connection", async move {
-            open.inc();
-            connection.await;
-            open.dec();
+        let this = Arc::clone(self);
+        self.supervisor.spawn("connection", async move {
+            this.metrics.http_connections.inc();
+            if let Err(ending) = this.serve(stream).await {
+                this.metrics.http_ended.with_label_values(&[ending.as_str()]).inc();
+                debug!(reason = ending.as_str(), "connection ended early");
+            }
+            this.metrics.http_connections.dec();
             drop(permit);
         });
+    }
+
+    async fn serve(self: &Arc<Self>, stream: Box<dyn Stream>) -> Result<(), Ending> {
+        let answers = Arc::new(Answers::default());
+        let service = service_fn(|request| {
+            let (this, answers) = (Arc::clone(self), Arc::clone(&answers));
+            async move { Ok::<_, Infallible>(this.gate.answer(&request, &answers).await) }
+        });
+        let stream = TokioIo::new(Taken::new(stream, self.write_timeout));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(HEADER_BYTES_MAX)
+            .serve_connection(stream, service);
+        tokio::pin!(connection);
+        let result = tokio::select! {
+            result = &mut connection => result,
+            () = answers.stalled(self.write_timeout) => return Err(Ending::WriteTimeout),
+            () = self.supervisor.stop().cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        result.map_err(|error| Ending::of(&error))
+    }
+}
+
+/// Why a connection ended before its time: the label `reason`.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    HeadTimeout,
+    WriteTimeout,
+    NoHttp,
+    Broken,
+}
+
+impl Ending {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::HeadTimeout => "head_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::NoHttp => "no_http",
+            Self::Broken => "broken",
+        }
+    }
+
+    fn of(error: &hyper::Error) -> Self {
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        if source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut) {
+            Self::WriteTimeout
+        } else if error.is_timeout() {
+            Self::HeadTimeout
+        } else if error.is_parse() {
+            Self::NoHttp
+        } else {
+            Self::Broken
+        }
     }
 }
 
@@ -76,28 +165,5 @@ async fn accept_failed(error: &io::Error) {
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         warn!(%error, "cannot accept connections, trying again");
         tokio::time::sleep(ACCEPT_RETRY).await;
-    }
-}
-
-async fn connection(stream: TcpStream, routes: Arc<Routes>, stop: CancellationToken) {
-    let service = service_fn(move |request| {
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, std::convert::Infallible>(routes.answer(&request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        debug!(%error, "connection ended early");
     }
 }

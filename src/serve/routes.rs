@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
 };
@@ -70,7 +69,7 @@ const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-
 const SCRAPE_TIMEOUT_MARGIN: Duration = Duration::from_millis(500);
 
 /// How long whoever sent these headers lets us wait; a timeout below twice the margin is halved.
-fn patience(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn patience(headers: &HeaderMap) -> Option<Duration> {
     let seconds: f64 = headers.get(SCRAPE_TIMEOUT)?.to_str().ok()?.parse().ok()?;
     let timeout = Duration::try_from_secs_f64(seconds).ok()?.min(SCRAPE_TIMEOUT_MAX);
     Some(timeout.saturating_sub(SCRAPE_TIMEOUT_MARGIN).max(timeout / 2))
@@ -85,11 +84,9 @@ type Answer = (StatusCode, &'static str, Bytes);
 
 impl Routes {
     /// Answers a request; its body is not read.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    pub async fn answer<B>(&self, request: &Request<B>) -> Response<Bytes> {
         let path = request.uri().path();
-        let known = ["/", "/metrics", "/api/v1/services", "/probe", "/-/healthy", "/-/ready"]
-            .into_iter()
-            .find(|known| *known == path);
+        let known = known(path);
         let readable = matches!(*request.method(), Method::GET | Method::HEAD);
         let (status, kind, body) = match known {
             None => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found; try /metrics\n")),
@@ -106,13 +103,23 @@ impl Routes {
         self.respond(known, (status, kind, body))
     }
 
-    fn respond(&self, known: Option<&'static str>, answer: Answer) -> Response<Full<Bytes>> {
+    /// A request that is not answered, counted as the others are.
+    pub(super) fn refusal(
+        &self,
+        path: &str,
+        status: StatusCode,
+        what: &'static str,
+    ) -> Response<Bytes> {
+        self.respond(known(path), (status, TEXT, Bytes::from_static(what.as_bytes())))
+    }
+
+    fn respond(&self, known: Option<&'static str>, answer: Answer) -> Response<Bytes> {
         let (status, kind, body) = answer;
         self.metrics
             .http_requests
             .with_label_values(&[known.unwrap_or("other"), status.as_str()])
             .inc();
-        let mut response = Response::new(Full::new(body));
+        let mut response = Response::new(body);
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -162,7 +169,7 @@ impl Routes {
         }
     }
 
-    async fn metrics_page<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    async fn metrics_page<B>(&self, request: &Request<B>) -> Response<Bytes> {
         let query = request.uri().query().unwrap_or_default();
         let wanted = match query::wanted(query, request.headers()) {
             Ok(wanted) => wanted,
@@ -234,6 +241,12 @@ impl Routes {
             keeper.before_export().await;
         }
     }
+}
+
+fn known(path: &str) -> Option<&'static str> {
+    ["/", "/metrics", "/api/v1/services", "/probe", "/-/healthy", "/-/ready"]
+        .into_iter()
+        .find(|known| *known == path)
 }
 
 fn state(good: bool, yes: &str, no: &str) -> Answer {

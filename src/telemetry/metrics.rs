@@ -76,6 +76,7 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     pub http_connections: IntGauge,
     pub http_refused: IntCounter,
+    pub http_ended: IntCounterVec,
     pub tasks_lost: IntCounter,
 }
 
@@ -330,6 +331,11 @@ impl Metrics {
                     "http_connections_refused_total",
                     "HTTP connections closed at once, because there were too many.",
                 )),
+            )?,
+            http_ended: counters(
+                "http_connections_ended_early_total",
+                "HTTP connections that failed, by reason: head_timeout (no whole request came, also where a client kept its connection for another one), write_timeout (the client took nothing of an answer), no_http, broken.",
+                &["reason"],
             )?,
             tasks_lost: registered(
                 r,

@@ -16,11 +16,12 @@ pub fn report(file: &Path, config: &Config) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let services = config.services.len();
     let plural = if services == 1 { "" } else { "s" };
+    let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
     writeln!(
         out,
         "{}: valid, {services} service{plural}, listens on {}",
         file.display(),
-        config.listen
+        listen.join(", ")
     )
     .context("cannot write to stdout")?;
     for service in &config.services {

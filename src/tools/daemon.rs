@@ -4,7 +4,8 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::tokio_runtime;
-use crate::app::{App, Stations, bind};
+use crate::app::listen::{bind, of_systemd};
+use crate::app::{App, Stations};
 use crate::config::Config;
 use crate::frame::packets::TraceLines;
 use crate::runtime::signals::asked_to_stop;
@@ -25,7 +26,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     logs::start(config.log.format, config.log.level).context("cannot start logging")?;
     raise_file_limit();
     tokio_runtime().context("cannot start the runtime")?.block_on(async {
-        let listener = bind(config.listen).await?;
+        let listeners =
+            if config.web.systemd_socket { of_systemd()? } else { bind(&config.listen)? };
         let mut stations = Stations::new(&config, TraceLines::Keep)?;
         stations.keep_state(&config)?;
         let app = App::build(config, stations);
@@ -37,7 +39,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
                 tracing::error!(%error, "cannot take signals, stopping");
             }
         };
-        app.run(listener, stop).await;
+        app.run(listeners, stop).await;
         Ok(())
     })
 }

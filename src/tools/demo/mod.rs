@@ -13,9 +13,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::tokio_runtime;
-use crate::app::{App, Stations, bind};
+use crate::app::listen::bind;
+use crate::app::{App, Stations};
 use crate::config::endpoint::EXPVAR;
 use crate::config::http::Http;
+use crate::config::listen::Listen;
+use crate::config::web::Web;
 use crate::config::{Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Service, Trace, TraceSource};
 use crate::frame::packets::TraceLines;
 use crate::model::exposition::Exposition;
@@ -24,6 +27,7 @@ use crate::model::sink::TraceSink;
 use crate::model::wrapping::Wrapping;
 use crate::pipeline::Pipeline;
 use crate::runtime::signals::asked_to_stop;
+use crate::serve::listener::Listener;
 use crate::telemetry::logs;
 use recording::{Entry, Payload};
 
@@ -52,8 +56,8 @@ const ADDRESS: SocketAddr =
 ///
 /// # Errors
 /// It cannot listen, or a recording is damaged.
-pub fn run(listen: Option<SocketAddr>) -> anyhow::Result<()> {
-    let config = config(listen.unwrap_or(ADDRESS))?;
+pub fn run(listen: Option<Listen>) -> anyhow::Result<()> {
+    let config = config(listen.unwrap_or(Listen::Tcp(ADDRESS)))?;
     logs::start(config.log.format, config.log.level).context("cannot start logging")?;
     let recordings = RECORDED
         .iter()
@@ -62,8 +66,8 @@ pub fn run(listen: Option<SocketAddr>) -> anyhow::Result<()> {
     let recordings =
         recordings.map_err(|what| anyhow::anyhow!("an embedded recording is damaged: {what}"))?;
     tokio_runtime().context("cannot start the runtime")?.block_on(async {
-        let listener = bind(config.listen).await?;
-        welcome(listener.local_addr().unwrap_or(config.listen))?;
+        let listeners = bind(&config.listen)?;
+        welcome(listeners.first().and_then(Listener::address).unwrap_or(ADDRESS))?;
         let stations = Stations::new(&config, TraceLines::Keep)?;
         let services = stations.services.clone();
         let app = App::build(config, stations);
@@ -76,7 +80,7 @@ pub fn run(listen: Option<SocketAddr>) -> anyhow::Result<()> {
             let _signal = asked_to_stop().await;
             let _gone = stop.send(());
         });
-        app.run(listener, async {
+        app.run(listeners, async {
             let _ended = stopped.await;
         })
         .await;
@@ -84,15 +88,16 @@ pub fn run(listen: Option<SocketAddr>) -> anyhow::Result<()> {
     })
 }
 
-fn config(listen: SocketAddr) -> anyhow::Result<Config> {
+fn config(listen: Listen) -> anyhow::Result<Config> {
     let services =
         RECORDED.iter().map(service).collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
     Ok(Config {
-        listen,
+        listen: vec![listen],
         log: Log { level: tracing::level_filters::LevelFilter::WARN, ..Log::default() },
         exposition: Exposition::default(),
         services,
         state: None,
+        web: Web::default(),
         probe: None,
         otlp: None,
         ignored: Vec::new(),

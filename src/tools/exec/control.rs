@@ -12,8 +12,10 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-/// Most descriptors in a message: those of [`Handover`] and the listener.
-const DESCRIPTORS_MAX: usize = 5;
+use crate::config::listen::LISTEN_MAX;
+
+/// Most descriptors in a message: those of [`Handover`], and the listening sockets.
+const DESCRIPTORS_MAX: usize = 4 + LISTEN_MAX;
 
 /// Longest message: a kind and three numbers.
 const MESSAGE_BYTES: usize = 1 + 3 * size_of::<u64>();
@@ -38,8 +40,8 @@ pub(super) struct Handover<Fd> {
     pub(super) spool: (Fd, Fd),
     /// What the last exporter had begun.
     pub(super) carry: Fd,
-    /// The listening socket of the last exporter, if it had one.
-    pub(super) listener: Option<Fd>,
+    /// The listening sockets of the last exporter, if it had them; in the order of the config.
+    pub(super) listeners: Vec<Fd>,
     pub(super) before: Before,
 }
 
@@ -52,8 +54,8 @@ pub(super) enum Message {
     Ready,
     /// To the exporter: nobody else reads now.
     Go,
-    /// From the exporter: the socket it listens on, to be kept for the next one.
-    Listener(OwnedFd),
+    /// From the exporter: the sockets it listens on, to be kept for the next one.
+    Listeners(Vec<OwnedFd>),
     /// To the exporter: the command has ended.
     Ended,
     /// From the exporter: everything that the command wrote is in the spool.
@@ -84,7 +86,7 @@ impl Control {
             message.extend_from_slice(&number.to_ne_bytes());
         }
         let mut descriptors = vec![to_give.stderr, to_give.spool.0, to_give.spool.1, to_give.carry];
-        descriptors.extend(to_give.listener);
+        descriptors.extend(&to_give.listeners);
         self.send(&message, &descriptors)
     }
 
@@ -104,8 +106,8 @@ impl Control {
         self.send(b"d", &[])
     }
 
-    pub(super) fn listener(&self, listener: BorrowedFd<'_>) -> Result<(), Errno> {
-        self.send(b"l", &[listener])
+    pub(super) fn listeners(&self, listeners: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        self.send(b"l", listeners)
     }
 
     fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
@@ -162,7 +164,7 @@ fn read(message: &[u8], mut descriptors: impl Iterator<Item = OwnedFd>) -> Optio
                 stderr: descriptors.next()?,
                 spool: (descriptors.next()?, descriptors.next()?),
                 carry: descriptors.next()?,
-                listener: descriptors.next(),
+                listeners: descriptors.collect(),
                 before: Before {
                     restarts: numbers.next()?,
                     unread: numbers.next()?,
@@ -172,7 +174,7 @@ fn read(message: &[u8], mut descriptors: impl Iterator<Item = OwnedFd>) -> Optio
         }
         b'r' => Message::Ready,
         b'g' => Message::Go,
-        b'l' => Message::Listener(descriptors.next()?),
+        b'l' => Message::Listeners(descriptors.collect()),
         b'e' => Message::Ended,
         b'd' => Message::Done,
         _ => return None,
@@ -193,19 +195,20 @@ mod tests {
             stderr: reader.as_fd(),
             spool: (writer.as_fd(), reader.as_fd()),
             carry: writer.as_fd(),
-            listener: None,
+            listeners: Vec::new(),
             before,
         };
         ours.hand_over(&handover).unwrap();
         let Some(Message::Handover(given)) = theirs.receive().unwrap() else { panic!() };
-        assert_eq!((given.before, given.listener.is_none()), (before, true));
+        assert_eq!((given.before, given.listeners.is_empty()), (before, true));
         rustix::io::write(&given.carry, b"x").unwrap();
         assert_eq!(rustix::io::read(&reader, &mut [0; 8]), Ok(1), "it is the same pipe");
 
         theirs.ready().unwrap();
-        theirs.listener(writer.as_fd()).unwrap();
+        theirs.listeners(&[writer.as_fd(); LISTEN_MAX]).unwrap();
         assert!(matches!(ours.receive(), Ok(Some(Message::Ready))));
-        assert!(matches!(ours.receive(), Ok(Some(Message::Listener(_)))));
+        let Ok(Some(Message::Listeners(listeners))) = ours.receive() else { panic!() };
+        assert_eq!(listeners.len(), LISTEN_MAX);
         ours.go().unwrap();
         drop(ours);
         assert!(matches!(theirs.receive(), Ok(Some(Message::Go))));

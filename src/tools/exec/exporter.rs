@@ -1,8 +1,7 @@
 //! The exporter proper: reads the command's stderr, serves /metrics, passes the service's own text
 //! on. It may end at any moment without harm to the command; the supervisor starts another one.
 
-use std::io::{self, stderr, stdin};
-use std::net::TcpListener;
+use std::io::{stderr, stdin};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -17,7 +16,8 @@ use tracing::{debug, error, warn};
 
 use super::control::{Before, Control, Handover, Message};
 use super::thread;
-use crate::app::{App, Stations, bind_patiently};
+use crate::app::listen::{adopt, bind_patiently};
+use crate::app::{App, Stations};
 use crate::config::Config;
 use crate::frame::packets::TraceLines;
 use crate::ingest::carry::Carry;
@@ -50,7 +50,7 @@ pub fn run(config: Config, trace_lines: TraceLines) -> anyhow::Result<ExitCode> 
     outlive().context("cannot take signals")?;
     // The kernel named us after /proc/self/exe.
     let _named = rustix::thread::set_name(c"godebug-exporter");
-    let Handover { stderr, spool: (spool, spool_out), carry, listener, before } = given;
+    let Handover { stderr, spool: (spool, spool_out), carry, listeners, before } = given;
     let spool = Arc::new(Spool::of(spool));
     let log = Arc::clone(&spool);
     logs::start_on(config.log.format, config.log.level, move || LogWriter(Arc::clone(&log)))
@@ -79,7 +79,7 @@ pub fn run(config: Config, trace_lines: TraceLines) -> anyhow::Result<ExitCode> 
         let _stopped = stop.send(());
     };
     thread("stderr-reader", move || or_abandon(reading))?;
-    runtime.block_on(serve(config, stations, listener, &control, stopped))?;
+    runtime.block_on(serve(config, stations, listeners, &control, stopped))?;
     if let Some(mover) = &*mover.lock().unwrap_or_else(PoisonError::into_inner) {
         Mover::finish(mover);
     }
@@ -227,29 +227,28 @@ fn listen(control: &Control, news: OwnedFd, spool: OwnedFd, mover: &Mutex<Option
 async fn serve(
     config: Config,
     stations: Stations,
-    inherited: Option<OwnedFd>,
+    inherited: Vec<OwnedFd>,
     control: &Control,
     mut stopped: oneshot::Receiver<()>,
-) -> io::Result<()> {
-    let listen = config.listen;
+) -> anyhow::Result<()> {
+    let listen = config.listen.clone();
     let app = App::build(config, stations);
     app.start_watch();
     app.start_endpoints();
-    let listener = if let Some(inherited) = inherited {
-        let listener = TcpListener::from(inherited);
-        listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener)?
-    } else {
-        let listener = tokio::select! {
-            listener = bind_patiently(listen) => listener,
+    let listeners = if inherited.is_empty() {
+        let listeners = tokio::select! {
+            listeners = bind_patiently(&listen) => listeners,
             _ = &mut stopped => return Ok(()),
         };
-        if let Err(error) = control.listener(listener.as_fd()) {
-            debug!(%error, "the next exporter has to open the address anew");
+        let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+        if let Err(error) = control.listeners(&sockets) {
+            debug!(%error, "the next exporter has to open the addresses anew");
         }
-        listener
+        listeners
+    } else {
+        adopt(inherited, &listen)?
     };
-    app.run(listener, async move {
+    app.run(listeners, async move {
         // The sender's end is the same as its word.
         let _ended = stopped.await;
     })

@@ -62,7 +62,7 @@ pub(super) struct Keeper {
     has_ended: bool,
     /// The exporter has read everything.
     is_done: bool,
-    listener: Option<OwnedFd>,
+    listeners: Vec<OwnedFd>,
     before: Before,
     reaped: Arc<Reaped>,
     /// Bytes moved out of the spool.
@@ -108,7 +108,7 @@ impl Keeper {
             command_ended,
             has_ended: false,
             is_done: false,
-            listener: None,
+            listeners: Vec::new(),
             before: Before::default(),
             reaped,
             moved,
@@ -167,7 +167,7 @@ impl Keeper {
             stderr: self.intake.stderr().as_fd(),
             spool: (self.spool.descriptor().as_fd(), self.spool_out.as_fd()),
             carry: self.carry.descriptor().as_fd(),
-            listener: self.listener.as_ref().map(AsFd::as_fd),
+            listeners: self.listeners.iter().map(AsFd::as_fd).collect(),
             before: self.before,
         };
         // It waits in the socket until the exporter reads it.
@@ -202,7 +202,7 @@ impl Keeper {
                         let _told = control.go();
                         let _told = self.has_ended.then(|| control.ended());
                     }
-                    Ok(Some(Message::Listener(listener))) => self.listener = Some(listener),
+                    Ok(Some(Message::Listeners(listeners))) => self.listeners = listeners,
                     Ok(Some(Message::Done)) => self.is_done = true,
                     Ok(Some(_)) => {}
                     Ok(None) => return,
