@@ -1,46 +1,49 @@
 //! Puts the stations together: `Config` → [`App::build`] (binds the socket) → [`App::run`].
 
 pub mod listen;
-pub mod pprof;
+mod pprof;
+mod reload;
+mod roster;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::config::endpoint::ScrapeWhen;
-use crate::config::{Config, Service, Trace, TraceSource};
+use crate::config::{Config, Service};
 use crate::frame::packets::TraceLines;
-use crate::ingest::follow::run::{self as follow, Follow, Instances, Target};
-use crate::ingest::http::client::Client;
-use crate::ingest::scrape::{BodySink, Scraper};
-use crate::ingest::{command, fifo, stdin};
+use crate::ingest::follow::run::{self as follow, Instances};
+use crate::ingest::scrape::BodySink;
 use crate::keeper::Keeper;
 use crate::model::sink::TraceSink;
 use crate::pipeline::{Pipeline, services::Pipelines};
 use crate::probe::Prober;
 use crate::push::Pusher;
-use crate::runtime::health::{Health, Latch};
+use crate::runtime::health::Health;
+use crate::runtime::reload::{self as runtime_reload, Reload};
 use crate::runtime::supervise::Supervisor;
-use crate::runtime::trigger::Trigger;
+use crate::runtime::trigger::OnScrapes;
 use crate::serve::listener::Listener;
-use crate::serve::page::Page;
-use crate::serve::routes::{OnScrape, Routes};
+use crate::serve::routes::Routes;
 use crate::state::store::OpenError;
 use crate::survey::Survey;
+use crate::telemetry::config::ConfigTelemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::otlp::OtlpTelemetry;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::SourceTelemetry;
 use crate::telemetry::state::StateTelemetry;
-use pprof::{PprofTriggers, Reading};
+use reload::Reloader;
+use roster::Roster;
+
+/// Orders on their way to who follows files; whoever finds it full waits.
+const ORDERS: usize = 16;
 
 /// How long tasks may take to end when we stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
-
-/// A traced service prints a line every second, by our own advice.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// Everything but the sockets: what all commands that export have in common.
 #[derive(Debug)]
@@ -71,11 +74,8 @@ impl Stations {
         let metrics = Arc::new(Metrics::new().context("cannot register our own metrics")?);
         let pipeline = |service| Pipeline::new(service, Arc::clone(&metrics), trace_lines);
         let services: Vec<_> = config.services.iter().map(pipeline).collect();
-        // A service that is a pattern has the series of its files, and its own only from endpoints.
         let own = config.services.iter().zip(&services);
-        let own = own.filter(|(service, _)| {
-            !has_pattern(service) || service.expvar.is_some() || service.pprof.is_some()
-        });
+        let own = own.filter(|(service, _)| roster::has_own_series(service));
         let own = own.map(|(_, pipeline)| Arc::clone(pipeline)).collect();
         let pipelines = Pipelines::new(own, Arc::clone(&metrics), config.exposition);
         Ok(Self { services, pipelines, metrics, keeper: None, began_ns })
@@ -101,73 +101,53 @@ impl Stations {
 /// The daemon, ready to run.
 #[derive(Debug)]
 pub struct App {
-    stations: Stations,
+    metrics: Arc<Metrics>,
+    keeper: Option<Arc<Keeper>>,
     supervisor: Supervisor,
     routes: Arc<Routes>,
     pusher: Option<Arc<Pusher>>,
-    triggers: Vec<Arc<Trigger>>,
-    survey: Arc<Survey>,
-    clients: Vec<Arc<Client>>,
-    pprof_triggers: Vec<PprofTriggers>,
+    roster: Arc<Roster>,
     config: Config,
 }
 
 impl App {
-    /// Puts the stations together; starts nothing yet.
+    /// Puts the stations together; starts nothing of the services yet. `file`: where the config came
+    /// from, and what it says; it is read again when somebody asks.
     #[must_use]
-    pub fn build(config: Config, stations: Stations) -> Self {
+    pub fn build(config: Config, file: Option<(PathBuf, Config)>, stations: Stations) -> Self {
         let health = Arc::new(Health::default());
         let supervisor = Supervisor::new(Arc::clone(&health), Arc::clone(&stations.metrics));
-        let triggers =
-            config.services.iter().map(|_| Arc::new(Trigger::default())).collect::<Vec<_>>();
-        let late = &stations.metrics.scrapes_late;
-        let on_scrape = config.services.iter().zip(&triggers).filter_map(|(service, trigger)| {
-            let endpoint = &service.expvar.as_ref()?.endpoint;
-            let labels = [service.identity.service.as_str(), "expvar"];
-            (endpoint.when == ScrapeWhen::OnScrape).then(|| OnScrape {
-                trigger: Arc::clone(trigger),
-                late: late.with_label_values(&labels),
-            })
-        });
-        let clients = config.services.iter();
-        let clients = clients.map(|service| Arc::new(Client::new(service.http.clone())));
-        let clients: Vec<_> = clients.collect();
-        let reached = config.services.iter().cloned().zip(clients.iter().cloned());
-        let survey = Arc::new(Survey::new(reached, &stations.pipelines, &stations.metrics));
-        let pprof_triggers: Vec<_> =
-            config.services.iter().map(|_| PprofTriggers::default()).collect();
-        let profiles = config.services.iter().zip(&pprof_triggers);
-        let profiles =
-            profiles.flat_map(|(service, triggers)| triggers.on_scrape(service, &stations.metrics));
-        let metrics = Arc::clone(&stations.metrics);
-        let routes = Arc::new(Routes {
+        let (metrics, keeper) = (Arc::clone(&stations.metrics), stations.keeper.clone());
+        let (survey, on_scrape) = (Arc::<Survey>::default(), OnScrapes::default());
+        let prober = config.probe.clone().map(|probe| Prober::new(probe, Arc::clone(&metrics)));
+        let (orders, follower) = mpsc::channel(ORDERS);
+        supervisor.spawn("files", follow::run(follower, supervisor.clone()));
+        let mut routes = Routes {
             pipelines: stations.pipelines.clone(),
-            keeper: stations.keeper.clone(),
-            on_scrape: on_scrape.chain(profiles).collect(),
+            keeper: keeper.clone(),
+            on_scrape: on_scrape.clone(),
             health,
-            metrics: Arc::clone(&stations.metrics),
+            metrics: Arc::clone(&metrics),
             survey: Arc::clone(&survey),
-            prober: config.probe.clone().map(|probe| Prober::new(probe, metrics)),
-            page: Page::new(&config),
-        });
-        let pusher = pusher(&config, &stations, &routes);
-        Self {
-            stations,
-            supervisor,
-            routes,
-            pusher,
-            triggers,
-            pprof_triggers,
-            survey,
-            clients,
-            config,
+            prober,
+            reload: None,
+        };
+        let pusher = pusher(&config, &stations, &on_scrape);
+        let roster = Arc::new(Roster::new(stations, supervisor.clone(), survey, on_scrape, orders));
+        if let Some((file, config)) = file {
+            let telemetry = ConfigTelemetry::new(Arc::clone(&metrics));
+            let reloader = Reloader { file, config, roster: Arc::clone(&roster), telemetry };
+            let (reload, asked) = runtime_reload::channel();
+            let stop = supervisor.stop().clone();
+            supervisor.spawn("reload", async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = reloader.run(asked) => {}
+                }
+            });
+            routes.reload = Some(reload);
         }
-    }
-
-    /// The pipelines, for who feeds them in another way.
-    #[must_use]
-    pub fn stations(&self) -> &Stations {
-        &self.stations
+        Self { metrics, keeper, supervisor, routes: Arc::new(routes), pusher, roster, config }
     }
 
     /// The owner of all tasks.
@@ -176,113 +156,18 @@ impl App {
         &self.supervisor
     }
 
-    /// Begins to read the trace sources.
+    /// Begins to read the services.
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn start_traces(&self) -> anyhow::Result<()> {
-        let mut files = Vec::new();
-        for (service, pipeline) in self.config.services.iter().zip(&self.stations.services) {
-            if let Some(trace) = &service.trace {
-                self.start_trace(service, trace, pipeline, &mut files)?;
-            }
-        }
-        if !files.is_empty() {
-            self.supervisor.spawn("files", follow::run(files, self.supervisor.clone()));
-        }
-        Ok(())
+    pub async fn start(&self) -> anyhow::Result<()> {
+        self.roster.begin(&self.config.services).await
     }
 
-    fn start_trace(
-        &self,
-        service: &Service,
-        trace: &Trace,
-        pipeline: &Arc<Pipeline>,
-        files: &mut Vec<Follow>,
-    ) -> anyhow::Result<()> {
-        let name = service.identity.service.as_str();
-        let telemetry =
-            SourceTelemetry::trace(Arc::clone(&self.stations.metrics), name, trace.source.name());
-        let stop = self.supervisor.stop().clone();
-        let mut sink = Box::new(pipeline.sink());
-        match &trace.source {
-            TraceSource::File { path, from, watch } => {
-                let latch = self.supervisor.health().latch();
-                let pipelines = self.stations.pipelines.clone();
-                let to = if trace.source.is_pattern() {
-                    let keeper = self.stations.keeper.clone();
-                    let service = service.clone();
-                    Target::Each(Box::new(Files { service, pipelines, keeper, telemetry }))
-                } else {
-                    Target::One(sink, telemetry)
-                };
-                files.push(Follow { path: path.clone(), from: *from, watch: *watch, latch, to });
-            }
-            TraceSource::Fifo(path) => {
-                self.supervisor.spawn("fifo", fifo::follow(path.clone(), sink, telemetry, stop));
-            }
-            TraceSource::Command(words) => {
-                self.supervisor
-                    .spawn("command", command::follow(words.clone(), sink, telemetry, stop));
-            }
-            TraceSource::Stdin => {
-                let read = move || stdin::read(&mut *sink, &telemetry);
-                self.supervisor.thread("stdin", read).context("cannot start a thread for stdin")?;
-            }
-            // `exec` and `demo` read these themselves.
-            TraceSource::Child | TraceSource::Recording => {}
-        }
-        Ok(())
-    }
-
-    /// Tells once of services whose trace has nothing in it: a newcomer's first hour.
-    pub fn start_watch(&self) {
-        let services = self.config.services.iter().zip(&self.stations.services);
-        let traced =
-            services.filter(|(service, _)| service.trace.is_some() && !has_pattern(service));
-        let watched: Vec<_> = traced
-            .map(|(service, pipeline)| (service.identity.service.clone(), Arc::clone(pipeline)))
-            .collect();
-        let stop = self.supervisor.stop().clone();
-        self.supervisor.spawn("watch", async move {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(SILENCE) => {}
-            }
-            for (service, pipeline) in watched.iter().filter(|(_, pipeline)| pipeline.records() == 0) {
-                let lines = pipeline.lines();
-                warn!(%service, lines, "no trace line yet: is it a Go program, and has it GODEBUG=gctrace=1,schedtrace=1000 in its environment?");
-            }
-        });
-    }
-
-    /// Begins to read the endpoints.
-    pub fn start_endpoints(&self) {
-        let services = self.config.services.iter().zip(&self.stations.services);
-        let services = services.zip(&self.triggers).zip(&self.clients);
-        for (((service, pipeline), trigger), client) in services {
-            let Some(expvar) = &service.expvar else { continue };
-            let name = service.identity.service.as_str();
-            let telemetry =
-                SourceTelemetry::endpoint(Arc::clone(&self.stations.metrics), name, "expvar");
-            let latch: Latch = self.supervisor.health().latch();
-            let stop = self.supervisor.stop().clone();
-            let scraper = Scraper {
-                endpoint: expvar.endpoint.clone(),
-                client: Arc::clone(client),
-                sink: Arc::new(ExpvarSink(Arc::clone(pipeline))),
-                trigger: Arc::clone(trigger),
-                telemetry,
-            };
-            self.supervisor.spawn("expvar", scraper.run(latch, stop));
-        }
-        let services = self.config.services.iter().zip(&self.stations.services);
-        let services = services.zip(&self.pprof_triggers).zip(&self.clients);
-        for (((service, pipeline), triggers), client) in services {
-            let Some(pprof) = &service.pprof else { continue };
-            let (supervisor, metrics) = (&self.supervisor, &self.stations.metrics);
-            Reading { service, pprof, pipeline, client, triggers, supervisor, metrics }.start();
-        }
+    /// Asks for the config to be read again, if it came from a file.
+    #[must_use]
+    pub fn reload(&self) -> Option<Reload> {
+        self.routes.reload.clone()
     }
 
     /// Serves until `stop`, then ends in order: sources, then connections.
@@ -295,13 +180,9 @@ impl App {
             &self.config.web,
             Arc::clone(&self.routes),
             &self.supervisor,
-            &self.stations.metrics,
+            &self.metrics,
         );
-        for surveyed in self.survey.services() {
-            let run = Arc::clone(surveyed).run(self.supervisor.stop().clone());
-            self.supervisor.spawn("survey", run);
-        }
-        if let Some(keeper) = &self.stations.keeper {
+        if let Some(keeper) = &self.keeper {
             let run = Arc::clone(keeper).run(self.supervisor.stop().clone());
             self.supervisor.spawn("keeper", run);
         }
@@ -311,7 +192,7 @@ impl App {
         }
         stop.await;
         self.supervisor.shut_down(STOP_DEADLINE).await;
-        if let Some(keeper) = &self.stations.keeper {
+        if let Some(keeper) = &self.keeper {
             keeper.last().await;
         }
         if let Some(pusher) = &self.pusher {
@@ -322,12 +203,11 @@ impl App {
 }
 
 /// What pushes, if the config wants it; it reads the same endpoints first as `/metrics` does.
-fn pusher(config: &Config, stations: &Stations, routes: &Routes) -> Option<Arc<Pusher>> {
+fn pusher(config: &Config, stations: &Stations, on_scrape: &OnScrapes) -> Option<Arc<Pusher>> {
     let otlp = config.otlp.as_ref()?;
     let telemetry = OtlpTelemetry::new(Arc::clone(&stations.metrics));
-    let triggers = routes.on_scrape.iter().map(|on| Arc::clone(&on.trigger)).collect();
     let (pipelines, keeper) = (stations.pipelines.clone(), stations.keeper.clone());
-    Some(Pusher::new(otlp, pipelines, keeper, triggers, telemetry, stations.began_ns))
+    Some(Pusher::new(otlp, pipelines, keeper, on_scrape.clone(), telemetry, stations.began_ns))
 }
 
 fn has_pattern(service: &Service) -> bool {

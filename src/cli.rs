@@ -238,8 +238,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => {
             let once = args.once;
-            let config = run_config(args)?;
-            if once { tools::once::run(config)? } else { tools::daemon::run(config)? }
+            let (config, file) = run_config(args)?;
+            if once { tools::once::run(config)? } else { tools::daemon::run(config, file)? }
         }
         Command::Exec(args) => {
             let config = exec_config(&args)?;
@@ -271,9 +271,12 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_config(args: RunArgs) -> Result<Config, Failure> {
-    let mut config = match &args.config {
-        Some(file) => read_config(file)?,
+/// The settings, and the file that they came from with what it says.
+fn run_config(args: RunArgs) -> Result<(Config, Option<(PathBuf, Config)>), Failure> {
+    let file = args.config.map(|file| read_config(&file).map(|config| (file, config)));
+    let file = file.transpose()?;
+    let mut config = match &file {
+        Some((_, config)) => config.clone(),
         None => Flags {
             service: args.common.service.clone(),
             file: args.file,
@@ -295,7 +298,7 @@ fn run_config(args: RunArgs) -> Result<Config, Failure> {
     }
     override_with(&mut config, &args.common)?;
     with_variables(&mut config);
-    Ok(config)
+    Ok((config, file))
 }
 
 /// What the user's flags and file do not say, OpenTelemetry's variables may.

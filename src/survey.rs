@@ -5,7 +5,7 @@
 //! Another is asked for at the same host and port, at most once an hour: `/debug/vars` stops the
 //! service's world for some 50 µs, the index of pprof counts its profiles.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use hyper::{StatusCode, Uri};
@@ -48,9 +48,9 @@ const PPROF_INDEX: Kind = Kind {
 };
 
 /// What is known of all services.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Survey {
-    services: Vec<Arc<Surveyed>>,
+    services: RwLock<Vec<Arc<Surveyed>>>,
 }
 
 /// One service, and what was found.
@@ -65,34 +65,31 @@ pub struct Surveyed {
 }
 
 impl Survey {
-    /// Of these services, in their order, each with how it is reached.
-    #[must_use]
-    pub fn new(
-        services: impl Iterator<Item = (Service, Arc<Client>)>,
-        pipelines: &Pipelines,
-        metrics: &Arc<Metrics>,
-    ) -> Self {
-        let surveyed = |(service, client): (Service, Arc<Client>)| {
-            Arc::new(Surveyed {
-                places: Places::of(&service),
-                service,
-                client,
-                pipelines: pipelines.clone(),
-                metrics: Arc::clone(metrics),
-                findings: Mutex::default(),
-            })
-        };
-        Self { services: services.map(surveyed).collect() }
-    }
-
     /// The services, in the order of the config.
     #[must_use]
-    pub fn services(&self) -> &[Arc<Surveyed>] {
-        &self.services
+    pub fn services(&self) -> Vec<Arc<Surveyed>> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on these are the services.
+    pub fn replace(&self, services: Vec<Arc<Surveyed>>) {
+        *self.services.write().unwrap_or_else(PoisonError::into_inner) = services;
     }
 }
 
 impl Surveyed {
+    /// A service of which nothing is known yet, and how it is reached.
+    #[must_use]
+    pub fn new(
+        service: Service,
+        client: Arc<Client>,
+        pipelines: Pipelines,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let places = Places::of(&service);
+        Arc::new(Self { service, places, client, pipelines, metrics, findings: Mutex::default() })
+    }
+
     /// As the config has it.
     #[must_use]
     pub const fn service(&self) -> &Service {

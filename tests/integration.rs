@@ -47,6 +47,7 @@ mod pprof;
 mod pprof_recorded;
 mod probe;
 mod prometheus;
+mod reload;
 mod restarts;
 mod samples;
 mod serve;

@@ -11,22 +11,22 @@ use crate::ingest::scrape::{BodySink, Scraper};
 use crate::parse::pprof::PprofError;
 use crate::parse::pprof::stacks::Profile;
 use crate::pipeline::Pipeline;
+use crate::runtime::health::Latch;
 use crate::runtime::supervise::Supervisor;
-use crate::runtime::trigger::Trigger;
-use crate::serve::routes::OnScrape;
+use crate::runtime::trigger::{OnScrape, Trigger};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::SourceTelemetry;
 
 /// Who may ask for a read of a service's profiles.
 #[derive(Debug, Clone, Default)]
-pub struct PprofTriggers {
+pub(super) struct PprofTriggers {
     /// Goroutines.
-    pub goroutine: Arc<Trigger>,
+    pub(super) goroutine: Arc<Trigger>,
     /// Threads.
-    pub threadcreate: Arc<Trigger>,
+    pub(super) threadcreate: Arc<Trigger>,
     /// Leaks, now that they are suspected: granted once an interval.
-    pub leaks: Arc<Trigger>,
+    pub(super) leaks: Arc<Trigger>,
 }
 
 /// What reading a service's profiles needs.
@@ -38,6 +38,8 @@ pub(super) struct Reading<'a> {
     pub(super) triggers: &'a PprofTriggers,
     pub(super) supervisor: &'a Supervisor,
     pub(super) metrics: &'a Arc<Metrics>,
+    /// Held until each was read once.
+    pub(super) latch: Latch,
 }
 
 /// A service's pipeline as the scraper of a profile sees it.
@@ -96,7 +98,7 @@ impl Reading<'_> {
             telemetry: self.telemetry(source),
         };
         let stop = self.supervisor.stop().clone();
-        self.supervisor.spawn(source, scraper.run(self.supervisor.health().latch(), stop));
+        self.supervisor.spawn(source, scraper.run(self.latch.clone(), stop));
     }
 
     fn look_for_leaks(&self) {

@@ -15,7 +15,7 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// An endpoint that is read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
     /// Its address.
     pub url: Uri,

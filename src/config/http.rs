@@ -28,7 +28,7 @@ const RESERVED_HEADERS: [HeaderName; 13] = [
 ];
 
 /// How a service is reached.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Http {
     /// For addresses with https.
     pub tls: Tls,
@@ -43,7 +43,7 @@ pub struct Http {
 }
 
 /// How a server is known, and we to it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tls {
     /// The authorities that are trusted, instead of the system's.
     pub ca_file: Option<PathBuf>,
@@ -56,7 +56,7 @@ pub struct Tls {
 }
 
 /// A client's certificate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Certificate {
     /// With its chain, PEM.
     pub cert_file: PathBuf,
@@ -65,7 +65,7 @@ pub struct Certificate {
 }
 
 /// What the header Authorization is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Auth {
     /// A user's name and password.
     Basic {
@@ -84,7 +84,7 @@ pub enum Auth {
 }
 
 /// What a header says.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum HeaderText {
     /// This.
     Value(HeaderValue),

@@ -75,6 +75,29 @@ pub struct Config {
     pub ignored: Vec<String>,
 }
 
+impl Config {
+    /// Keys whose change only another start takes up.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let keys = [
+            (self.listen != new.listen, "listen"),
+            (self.web != new.web, "web"),
+            (self.log != new.log, "log"),
+            (self.exposition != new.exposition, "metrics"),
+            (self.state != new.state, "state"),
+            (self.probe != new.probe, "probe"),
+            (self.otlp != new.otlp, "otlp"),
+            (self.on_stdin() != new.on_stdin(), "the service on stdin"),
+        ];
+        keys.into_iter().filter(|(changed, _)| *changed).map(|(_, key)| key).collect()
+    }
+
+    fn on_stdin(&self) -> Option<&Service> {
+        let reads_stdin = |service: &&Service| matches!(&service.trace, Some(trace) if trace.source == TraceSource::Stdin);
+        self.services.iter().find(reads_stdin)
+    }
+}
+
 /// Settings of the state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -85,7 +108,7 @@ pub struct State {
 }
 
 /// Settings of our own log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Log {
     /// The least important level written.
     pub level: LevelFilter,
@@ -100,7 +123,7 @@ impl Default for Log {
 }
 
 /// One service.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     /// Its name and labels.
     pub identity: Identity,
@@ -119,7 +142,7 @@ pub struct Service {
 }
 
 /// A service's trace.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
     /// Where its bytes are.
     pub source: TraceSource,
@@ -206,7 +229,7 @@ pub enum Watch {
 }
 
 /// A service's expvar endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Expvar {
     /// Where it is, and when it is read.
     pub endpoint: Endpoint,

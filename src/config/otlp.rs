@@ -58,7 +58,7 @@ pub enum Target {
 }
 
 /// What was said about OTLP; the methods have the defaults for the rest.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Otlp {
     pub(super) target: Option<Target>,
     pub(super) protocol: Option<Protocol>,

@@ -50,7 +50,7 @@ const LEAKS_TIMEOUT: Duration = Duration::from_secs(60);
 const HEAP_INTERVAL_MIN: Duration = Duration::from_secs(60);
 
 /// A service's `/debug/pprof`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pprof {
     /// Its address, without the name of a profile.
     pub endpoint: Endpoint,

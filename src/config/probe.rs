@@ -14,7 +14,7 @@ use super::units::size;
 
 /// What may be probed. Every condition has to hold; the networks are held against the address that
 /// is connected to, so that a name which leads elsewhere a moment later does not get through.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Probe {
     /// Hosts of the URL.
     hosts: Vec<Pattern>,

@@ -10,7 +10,7 @@ use super::http::{file, needed, refuse_secrets, username};
 use super::units::percent_decoded;
 
 /// A proxy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
     /// Its address, without a user's name.
     pub url: Uri,
@@ -19,7 +19,7 @@ pub struct Proxy {
 }
 
 /// What the header Proxy-Authorization is made of; always Basic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProxyAuth {
     /// In the open.
     pub username: String,
@@ -28,7 +28,7 @@ pub struct ProxyAuth {
 }
 
 /// Where a password is.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub enum Password {
     /// It stands in the address.
     Text(String),

@@ -107,7 +107,12 @@ impl Pipeline {
         if inner.exportable.as_ref().is_some_and(is_saved) {
             return Ok(None);
         }
-        let content = Content {
+        let bytes = self.encoded(inner, now)?;
+        Ok(Some(Saving { bytes, exportable: inner.exportable(now, outlives) }))
+    }
+
+    fn encoded(&self, inner: &Inner, now: Duration) -> serde_json::Result<Vec<u8>> {
+        codec::encode(&Content {
             service: self.name.to_string(),
             source: self.source.to_string(),
             saved_at_ns: now_ns(),
@@ -119,9 +124,23 @@ impl Pipeline {
             stdout: (inner.stdout.0.partial(), &inner.stdout.1),
             service_state: inner.state.kept(),
             stats: inner.stats,
-        };
-        let bytes = codec::encode(&content)?;
-        Ok(Some(Saving { bytes, exportable: inner.exportable(now, outlives) }))
+        })
+    }
+
+    /// Another of the same service goes on from here; nothing comes here any more.
+    ///
+    /// # Errors
+    /// A defect of the types of what is saved.
+    pub fn hand_over(&self, to: &Self) -> Result<(), RestoreError> {
+        let now = self.now();
+        let inner = self.lock();
+        let encoded = self.encoded(&inner, now);
+        let bytes = encoded.map_err(|error| RestoreError::Decode(DecodeError::Content(error)))?;
+        to.restore(&bytes)?;
+        // What was counted about the stream up to here has been counted in the same counters.
+        self.telemetry.publish(&inner.stats);
+        to.telemetry.note_published(&inner.stats);
+        Ok(())
     }
 
     /// A state was written: so much may be exported.

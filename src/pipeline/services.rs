@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use prometheus::proto::MetricFamily;
@@ -45,7 +45,7 @@ impl Source {
 /// All services, and ourselves.
 #[derive(Debug, Clone)]
 pub struct Pipelines {
-    services: Arc<[Arc<Pipeline>]>,
+    services: Arc<RwLock<Vec<Arc<Pipeline>>>>,
     /// Those of the files of patterns, by service and label; they come and go.
     files: Arc<Mutex<Files>>,
     metrics: Arc<Metrics>,
@@ -73,7 +73,24 @@ impl Pipelines {
         exposition: Exposition,
     ) -> Self {
         let last_page = Arc::new(AtomicUsize::new(PAGE_BYTES));
-        Self { services: services.into(), files: Arc::default(), metrics, exposition, last_page }
+        let services = Arc::new(RwLock::new(services));
+        Self { services, files: Arc::default(), metrics, exposition, last_page }
+    }
+
+    /// From now on these are the services; files of patterns stay.
+    pub fn replace(&self, services: Vec<Arc<Pipeline>>) {
+        *self.services.write().unwrap_or_else(PoisonError::into_inner) = services;
+    }
+
+    fn services(&self) -> Vec<Arc<Pipeline>> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Those of one service's files.
+    #[must_use]
+    pub fn files_of(&self, service: &ServiceName) -> Vec<Box<str>> {
+        let files = self.files();
+        files.keys().filter(|(of, _)| of == service).map(|(_, log)| log.clone()).collect()
     }
 
     /// One more file of a service that reads several: a pipeline of its own, with the label `log`;
@@ -106,7 +123,7 @@ impl Pipelines {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Pipeline>> {
         let files = self.files();
-        self.services.iter().chain(files.values()).cloned().collect()
+        self.services().into_iter().chain(files.values().cloned()).collect()
     }
 
     /// Those of one service.
@@ -114,7 +131,8 @@ impl Pipelines {
     pub fn of(&self, service: &ServiceName) -> Vec<Arc<Pipeline>> {
         let files = self.files();
         let files = files.iter().filter(|((of, _), _)| of == service).map(|(_, file)| file);
-        let own = self.services.iter().filter(|own| own.name() == service.as_str());
+        let services = self.services();
+        let own = services.iter().filter(|own| own.name() == service.as_str());
         own.chain(files).cloned().collect()
     }
 

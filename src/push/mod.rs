@@ -22,7 +22,7 @@ use crate::config::otlp::Otlp;
 use crate::keeper::Keeper;
 use crate::pipeline::services::Pipelines;
 use crate::runtime::backoff::Backoff;
-use crate::runtime::trigger::Trigger;
+use crate::runtime::trigger::OnScrapes;
 use crate::telemetry::otlp::OtlpTelemetry;
 use collect::{Collector, Request};
 use transport::Transport;
@@ -45,7 +45,7 @@ pub struct Pusher {
     export_timeout: Duration,
     transport: Arc<Transport>,
     keeper: Option<Arc<Keeper>>,
-    triggers: Vec<Arc<Trigger>>,
+    on_scrape: OnScrapes,
     telemetry: OtlpTelemetry,
     work: Mutex<Work>,
 }
@@ -61,14 +61,14 @@ struct Work {
 }
 
 impl Pusher {
-    /// `began_ns`: when we began to count, in nanoseconds since 1970; `triggers`: endpoints that are read when
+    /// `began_ns`: when we began to count, in nanoseconds since 1970; `on_scrape`: endpoints that are read when
     /// somebody looks.
     #[must_use]
     pub fn new(
         otlp: &Otlp,
         pipelines: Pipelines,
         keeper: Option<Arc<Keeper>>,
-        triggers: Vec<Arc<Trigger>>,
+        on_scrape: OnScrapes,
         telemetry: OtlpTelemetry,
         began_ns: u64,
     ) -> Arc<Self> {
@@ -88,7 +88,7 @@ impl Pusher {
             export_timeout: otlp.export_timeout(),
             transport,
             keeper,
-            triggers,
+            on_scrape,
             telemetry,
             work: Mutex::new(work),
         })
@@ -134,7 +134,7 @@ impl Pusher {
     }
 
     async fn collect(&self, work: &mut Work) {
-        let reads: Vec<_> = self.triggers.iter().map(|trigger| trigger.read_now()).collect();
+        let reads: Vec<_> = self.on_scrape.all().iter().map(|on| on.trigger.read_now()).collect();
         let deadline = Instant::now() + self.interval.min(self.export_timeout) / 2;
         for read in reads {
             // Who is late is shown as it was.

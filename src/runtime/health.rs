@@ -7,6 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Debug, Clone)]
 pub struct Latch(#[expect(dead_code, reason = "alive as long as it is held")] Arc<()>);
 
+impl Latch {
+    /// One that nobody waits for: its part came later, and we were ready before.
+    #[must_use]
+    pub fn detached() -> Self {
+        Self(Arc::default())
+    }
+}
+
 /// Ready when every latch is dropped; healthy while no part was lost.
 #[derive(Debug, Default)]
 pub struct Health {

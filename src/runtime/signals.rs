@@ -12,7 +12,10 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{debug, info};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::reload::Reload;
 
 /// Returns when we are asked to stop (SIGTERM or SIGINT).
 ///
@@ -27,6 +30,22 @@ pub async fn asked_to_stop() -> io::Result<()> {
     };
     info!(signal = name, "stopping");
     Ok(())
+}
+
+/// Asks for the config to be read again at each SIGHUP, until `stop`.
+pub async fn reload_on_hangup(reload: Reload, stop: CancellationToken) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return warn!(%error, "cannot take SIGHUP; use POST /-/reload"),
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Some(()) = hangup.recv() => {}
+        }
+        // What it came to is told where it happens.
+        let _told = reload.now().await;
+    }
 }
 
 /// Takes every signal that would end us, for ever: who waits for a child to end must not end before.

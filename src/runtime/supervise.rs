@@ -16,6 +16,8 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug, Clone)]
 pub struct Supervisor {
     tracker: TaskTracker,
+    /// Of a part that can end by itself.
+    scope: Option<TaskTracker>,
     stop: CancellationToken,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -25,10 +27,18 @@ impl Supervisor {
     /// With nothing started.
     #[must_use]
     pub fn new(health: Arc<Health>, metrics: Arc<Metrics>) -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), health, metrics }
+        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { tracker, scope: None, stop, health, metrics }
     }
 
-    /// Cancelled when everything is to stop.
+    /// Of a part that can end before everything does.
+    #[must_use]
+    pub fn scope(&self) -> Self {
+        let (scope, stop) = (Some(TaskTracker::new()), self.stop.child_token());
+        Self { scope, stop, ..self.clone() }
+    }
+
+    /// Cancelled when everything, or this part, is to stop.
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
@@ -42,7 +52,11 @@ impl Supervisor {
 
     /// Starts a task. If it panics we go on without it, but say that we are not healthy.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let handle = self.tracker.spawn(task.instrument(info_span!("task", task = name)));
+        let task = task.instrument(info_span!("task", task = name));
+        let handle = match &self.scope {
+            Some(scope) => self.tracker.spawn(scope.track_future(task)),
+            None => self.tracker.spawn(task),
+        };
         let this = self.clone();
         self.tracker.spawn(async move {
             if handle.await.is_err_and(|error| error.is_panic()) {
@@ -76,6 +90,16 @@ impl Supervisor {
             name,
             "a part of the exporter ended by a defect; please report it with the lines above"
         );
+    }
+
+    /// Stops the tasks of this part and waits for them, at most `deadline`.
+    pub async fn end(&self, deadline: Duration) {
+        self.stop.cancel();
+        let Some(scope) = &self.scope else { return };
+        scope.close();
+        if tokio::time::timeout(deadline, scope.wait()).await.is_err() {
+            warn!(tasks = scope.len(), "going on although some tasks have not ended");
+        }
     }
 
     /// Stops all tasks and waits for them, at most `deadline`.

@@ -1,8 +1,36 @@
 //! Asking a task to do its work now.
 
 use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use prometheus::IntCounter;
 use tokio::sync::{Notify, watch};
+
+/// An endpoint that is read when we are.
+#[derive(Debug, Clone)]
+pub struct OnScrape {
+    /// Asks for a read.
+    pub trigger: Arc<Trigger>,
+    /// Counts pages that could not wait for it.
+    pub late: IntCounter,
+}
+
+/// All of them; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct OnScrapes(Arc<RwLock<Vec<OnScrape>>>);
+
+impl OnScrapes {
+    /// Those of now.
+    #[must_use]
+    pub fn all(&self) -> Vec<OnScrape> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on these are they.
+    pub fn replace(&self, all: Vec<OnScrape>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+}
 
 /// Lets others ask for a read; however many ask at once, there is one.
 #[derive(Debug)]

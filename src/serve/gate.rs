@@ -32,10 +32,11 @@ impl Gate {
     pub(super) async fn answer<B>(
         &self,
         request: &Request<B>,
+        trusted: bool,
         answers: &Arc<Answers>,
     ) -> Response<Answer> {
         let (place, response) = match self.place(request).await {
-            Ok(place) => (place, self.routes.answer(request).await),
+            Ok(place) => (place, self.routes.answer(request, trusted).await),
             Err(refusal) => (None, refusal),
         };
         response.map(|body| Answer::new(body, answers, place))

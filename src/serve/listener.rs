@@ -43,6 +43,13 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
+/// Who has connected.
+pub(super) struct Client {
+    pub(super) stream: Box<dyn Stream>,
+    /// On this machine: it may ask for a reload.
+    pub(super) trusted: bool,
+}
+
 impl Listener {
     /// Listens there.
     ///
@@ -103,10 +110,17 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    pub(super) async fn accept(&self) -> io::Result<Client> {
         Ok(match &self.socket {
-            Socket::Tcp(socket) => Box::new(socket.accept().await?.0),
-            Socket::Unix(socket) => Box::new(socket.accept().await?.0),
+            Socket::Tcp(socket) => {
+                let (stream, from) = socket.accept().await?;
+                let trusted = from.ip().to_canonical().is_loopback();
+                Client { stream: Box::new(stream), trusted }
+            }
+            // The file's permissions say who may connect.
+            Socket::Unix(socket) => {
+                Client { stream: Box::new(socket.accept().await?.0), trusted: true }
+            }
         })
     }
 }

@@ -25,7 +25,7 @@ use crate::config::web::Web;
 use crate::runtime::supervise::Supervisor;
 use crate::telemetry::metrics::Metrics;
 use gate::Gate;
-use listener::{Listener, Stream};
+use listener::{Client, Listener, Stream};
 use routes::Routes;
 use sending::{Answers, Taken};
 
@@ -78,21 +78,21 @@ impl Server {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok(stream) => self.begin(stream),
+                Ok(client) => self.begin(client),
                 Err(error) => accept_failed(&error).await,
             }
         }
     }
 
-    fn begin(self: &Arc<Self>, stream: Box<dyn Stream>) {
+    fn begin(self: &Arc<Self>, client: Client) {
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             self.metrics.http_refused.inc();
             return;
         };
-        let this = Arc::clone(self);
+        let (this, trusted) = (Arc::clone(self), client.trusted);
         self.supervisor.spawn("connection", async move {
             this.metrics.http_connections.inc();
-            if let Err(ending) = this.serve(stream).await {
+            if let Err(ending) = this.serve(client.stream, trusted).await {
                 this.metrics.http_ended.with_label_values(&[ending.as_str()]).inc();
                 debug!(reason = ending.as_str(), "connection ended early");
             }
@@ -101,11 +101,11 @@ impl Server {
         });
     }
 
-    async fn serve(self: &Arc<Self>, stream: Box<dyn Stream>) -> Result<(), Ending> {
+    async fn serve(self: &Arc<Self>, stream: Box<dyn Stream>, trusted: bool) -> Result<(), Ending> {
         let answers = Arc::new(Answers::default());
         let service = service_fn(|request| {
             let (this, answers) = (Arc::clone(self), Arc::clone(&answers));
-            async move { Ok::<_, Infallible>(this.gate.answer(&request, &answers).await) }
+            async move { Ok::<_, Infallible>(this.gate.answer(&request, trusted, &answers).await) }
         });
         let stream = TokioIo::new(Taken::new(stream, self.write_timeout));
         let connection = http1::Builder::new()

@@ -3,42 +3,28 @@
 use std::fmt::Write;
 
 use crate::config::endpoint::{Endpoint, ScrapeWhen, shown};
-use crate::config::{Config, Service, TraceSource};
+use crate::config::{Service, TraceSource};
 use crate::telemetry::metrics::BUILD;
 
-/// The page's text, made once.
-#[derive(Debug)]
-pub struct Page(String);
-
-impl Page {
-    /// For these settings.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let mut rows = String::new();
-        for service in &config.services {
-            // Writing to a String cannot fail.
-            let _never = writeln!(
-                rows,
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                escaped(service.identity.service.as_str()),
-                escaped(&trace(service)),
-                escaped(&expvar(service)),
-                escaped(&service.pprof.as_ref().map_or("–".into(), |pprof| read(&pprof.endpoint))),
-            );
-        }
-        Self(
-            TEMPLATE
-                .replace("{version}", BUILD.version)
-                .replace("{revision}", BUILD.revision)
-                .replace("{rows}", &rows),
-        )
+/// The page of these services.
+#[must_use]
+pub fn html<'a>(services: impl Iterator<Item = &'a Service>) -> String {
+    let mut rows = String::new();
+    for service in services {
+        // Writing to a String cannot fail.
+        let _never = writeln!(
+            rows,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escaped(service.identity.service.as_str()),
+            escaped(&trace(service)),
+            escaped(&expvar(service)),
+            escaped(&service.pprof.as_ref().map_or("–".into(), |pprof| read(&pprof.endpoint))),
+        );
     }
-
-    /// The page.
-    #[must_use]
-    pub fn html(&self) -> String {
-        self.0.clone()
-    }
+    TEMPLATE
+        .replace("{version}", BUILD.version)
+        .replace("{revision}", BUILD.revision)
+        .replace("{rows}", &rows)
 }
 
 const TEMPLATE: &str = r#"<!doctype html>
@@ -123,6 +109,6 @@ mod tests {
             "services:\n  - name: '<script>&\"'\n    trace: {stdin: true}\n",
         )
         .unwrap();
-        assert!(Page::new(&config).html().contains("<td>&lt;script&gt;&amp;&quot;</td>"));
+        assert!(html(config.services.iter()).contains("<td>&lt;script&gt;&amp;&quot;</td>"));
     }
 }

@@ -7,6 +7,7 @@
 //! | `/api/v1/services` | each service and what it offers, as JSON |
 //! | `/probe` | one read of a target, if the config allows it |
 //! | `/-/healthy` | 200 while every part of the exporter works, else 503 |
+//! | `POST /-/reload` | reads the config file again; from the same machine only |
 //! | `/-/ready` | 200 once every source was read to its end or has failed, else 503 |
 
 use std::sync::Arc;
@@ -17,19 +18,18 @@ use hyper::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use prometheus::IntCounter;
 use tokio::time::Instant;
 
 use super::coding::Body;
-use super::page::Page;
-use super::{query, services};
+use super::{page, query, services};
 use crate::export::{accept, text};
 use crate::keeper::Keeper;
 use crate::model::exposition::{Coding, Wanted};
 use crate::pipeline::services::{Pipelines, UnknownService};
 use crate::probe::{ProbeError, Prober};
 use crate::runtime::health::Health;
-use crate::runtime::trigger::Trigger;
+use crate::runtime::reload::Reload;
+use crate::runtime::trigger::OnScrapes;
 use crate::survey::Survey;
 use crate::telemetry::metrics::Metrics;
 
@@ -41,7 +41,7 @@ pub struct Routes {
     /// Saves what is exported.
     pub keeper: Option<Arc<Keeper>>,
     /// Endpoints that are read when we are.
-    pub on_scrape: Vec<OnScrape>,
+    pub on_scrape: OnScrapes,
     /// Readiness.
     pub health: Arc<Health>,
     /// For counting requests.
@@ -50,17 +50,8 @@ pub struct Routes {
     pub survey: Arc<Survey>,
     /// Reads targets for others.
     pub prober: Option<Prober>,
-    /// The landing page.
-    pub page: Page,
-}
-
-/// An endpoint that is read when we are.
-#[derive(Debug)]
-pub struct OnScrape {
-    /// Asks for a read.
-    pub trigger: Arc<Trigger>,
-    /// Counts pages that could not wait for it.
-    pub late: IntCounter,
+    /// Reads the config again, if it came from a file.
+    pub reload: Option<Reload>,
 }
 
 /// Prometheus tells how long it waits for us; the page has to be made and sent as well. The same
@@ -78,20 +69,28 @@ pub(super) fn patience(headers: &HeaderMap) -> Option<Duration> {
 /// A clock reaches so far, whatever a client writes.
 const SCRAPE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
+const RELOAD: &str = "/-/reload";
+
+const PATHS: [&str; 7] =
+    ["/", "/metrics", "/api/v1/services", "/probe", "/-/healthy", "/-/ready", RELOAD];
+
 const TEXT: &str = "text/plain; charset=utf-8";
 
 type Answer = (StatusCode, &'static str, Bytes);
 
 impl Routes {
-    /// Answers a request; its body is not read.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Response<Bytes> {
+    /// Answers a request; its body is not read. `trusted`: it may change what we do.
+    pub async fn answer<B>(&self, request: &Request<B>, trusted: bool) -> Response<Bytes> {
         let path = request.uri().path();
         let known = known(path);
         let readable = matches!(*request.method(), Method::GET | Method::HEAD);
         let (status, kind, body) = match known {
             None => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found; try /metrics\n")),
-            Some(_) if !readable => {
-                (StatusCode::METHOD_NOT_ALLOWED, TEXT, Bytes::from_static(b"use GET\n"))
+            Some(RELOAD) if matches!(*request.method(), Method::POST | Method::PUT) => {
+                self.reload(trusted).await
+            }
+            Some(path) if !readable || path == RELOAD => {
+                (StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("use {}\n", allowed(known)).into())
             }
             Some("/probe") => {
                 let query = request.uri().query().unwrap_or_default();
@@ -123,7 +122,7 @@ impl Routes {
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed(known)));
         }
         response
     }
@@ -139,8 +138,27 @@ impl Routes {
             "/-/ready" => {
                 state(self.health.is_ready(), "ready", "not ready: sources are still being read")
             }
-            _ => (StatusCode::OK, "text/html; charset=utf-8", self.page.html().into()),
+            _ => (StatusCode::OK, "text/html; charset=utf-8", self.landing().into()),
         }
+    }
+
+    fn landing(&self) -> String {
+        let services = self.survey.services();
+        page::html(services.iter().map(|surveyed| surveyed.service()))
+    }
+
+    /// All or nothing: what is wrong is told, and the old config goes on.
+    async fn reload(&self, trusted: bool) -> Answer {
+        let (status, text) = match &self.reload {
+            _ if !trusted => (StatusCode::FORBIDDEN, "only from the same machine\n".into()),
+            None => (StatusCode::NOT_FOUND, "nothing to reload: there is no --config\n".into()),
+            Some(reload) => match reload.now().await {
+                Some(Ok(services)) => (StatusCode::OK, format!("reloaded; services: {services}\n")),
+                Some(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")),
+                None => (StatusCode::SERVICE_UNAVAILABLE, "we stop\n".into()),
+            },
+        };
+        (status, TEXT, text.into())
     }
 
     async fn probe(&self, query: &str, patience: Option<Duration>) -> Answer {
@@ -225,7 +243,8 @@ impl Routes {
     /// Waits for the endpoints that are read when we are, so long; then saves.
     async fn read_now(&self, patience: Option<Duration>) {
         // All are asked before the first is waited for.
-        let reads: Vec<_> = self.on_scrape.iter().map(|on| (on.trigger.read_now(), on)).collect();
+        let on_scrape = self.on_scrape.all();
+        let reads: Vec<_> = on_scrape.iter().map(|on| (on.trigger.read_now(), on)).collect();
         let deadline = patience.map(|patience| Instant::now() + patience);
         for (read, on) in reads {
             match deadline {
@@ -244,9 +263,11 @@ impl Routes {
 }
 
 fn known(path: &str) -> Option<&'static str> {
-    ["/", "/metrics", "/api/v1/services", "/probe", "/-/healthy", "/-/ready"]
-        .into_iter()
-        .find(|known| *known == path)
+    PATHS.into_iter().find(|known| *known == path)
+}
+
+fn allowed(path: Option<&str>) -> &'static str {
+    if path == Some(RELOAD) { "POST, PUT" } else { "GET, HEAD" }
 }
 
 fn state(good: bool, yes: &str, no: &str) -> Answer {

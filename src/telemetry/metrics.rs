@@ -73,6 +73,9 @@ pub struct Metrics {
     pub otlp_last_success: GaugeVec,
     pub otlp_queue_points: IntGaugeVec,
     pub otlp_queue_bytes: IntGaugeVec,
+    pub config_reloads: IntCounterVec,
+    pub config_reload_success: IntGauge,
+    pub config_last_reload: Gauge,
     pub http_requests: IntCounterVec,
     pub http_connections: IntGauge,
     pub http_refused: IntCounter,
@@ -316,6 +319,25 @@ impl Metrics {
                 "Bytes that wait to be sent by OTLP.",
                 &[],
             )?,
+            config_reloads: counters(
+                "config_reloads_total",
+                "Times that the config was read again, by result: success, or failure, after which the old one goes on.",
+                &["result"],
+            )?,
+            config_reload_success: registered(
+                r,
+                IntGauge::with_opts(options(
+                    "config_last_reload_successful",
+                    "Whether the config was right when it was read last (1) or not (0).",
+                )),
+            )?,
+            config_last_reload: registered(
+                r,
+                Gauge::with_opts(options(
+                    "config_last_reload_success_timestamp_seconds",
+                    "When a config that was right was read last, in seconds since 1970; 0 if never since the start.",
+                )),
+            )?,
             http_requests: counters(
                 "http_requests_total",
                 "HTTP requests answered, by path and status code.",
@@ -347,6 +369,7 @@ impl Metrics {
             registry: registry.clone(),
         };
         metrics.http_requests.with_label_values(&["/metrics", "200"]);
+        metrics.config_reload_success.set(1);
         let build = gauges(
             "build_info",
             "Always 1; the labels tell which build this is.",

@@ -1,5 +1,7 @@
 //! About ourselves: every event is one counter and one log line, and both are here.
 
+pub mod config;
+mod forget;
 pub mod logs;
 pub mod metrics;
 pub mod otlp;

@@ -1,6 +1,6 @@
 //! A snapshot → OpenTelemetry's metrics (opentelemetry-proto's messages).
 //!
-//! [`service`] and [`own`] make one resource each, cumulative; [`delta`] makes deltas of it; [`pack`] makes
+//! [`service`] and `own` make one resource each, cumulative; [`delta`] makes deltas of it; [`pack`] makes
 //! requests of bounded size. `name` names metrics, `resource` says whose they are, `points` has the values.
 
 pub mod delta;

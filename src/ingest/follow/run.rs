@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -18,6 +19,7 @@ use super::slot::{Slot, Wait};
 use super::tail::{Tail, Turn};
 use super::watch::{self, Event, Events, Watches};
 use crate::config::{StartAt, Watch};
+use crate::model::service::ServiceName;
 use crate::model::sink::TraceSink;
 use crate::runtime::health::Latch;
 use crate::runtime::supervise::Supervisor;
@@ -35,8 +37,19 @@ const EVENTS_EVERY: Duration = Duration::from_millis(10);
 /// Files of one pattern; each has some 200 series.
 pub const FILES_MAX: usize = 2000;
 
+/// What a follower is told.
+pub enum Order {
+    /// Follow this too.
+    Follow(Follow),
+    /// Leave what is followed for this service. The sender is dropped when no more bytes of it are
+    /// on their way.
+    Leave(ServiceName, oneshot::Sender<()>),
+}
+
 /// What is to be followed for one service.
 pub struct Follow {
+    /// Whose it is.
+    pub service: ServiceName,
     /// A path, or a pattern.
     pub path: PathBuf,
     /// Where a file that is there at the start is read from.
@@ -70,7 +83,10 @@ pub trait Instances: Send {
 /// Everything that is followed.
 struct Follower {
     slots: HashMap<usize, Slot>,
-    patterns: Vec<Pattern>,
+    /// None: left.
+    patterns: Vec<Option<Pattern>>,
+    /// Left while their turns ran, and who waits for these to end.
+    leaving: HashMap<usize, Arc<oneshot::Sender<()>>>,
     next_key: usize,
     /// Devices, or single paths, of which turns run at the moment.
     busy: HashSet<Lane>,
@@ -82,6 +98,7 @@ struct Follower {
 }
 
 struct Pattern {
+    service: ServiceName,
     glob: Option<Glob>,
     known: Arc<HashSet<PathBuf>>,
     from: StartAt,
@@ -112,14 +129,15 @@ struct Outcome {
     watches: (Option<i32>, Option<i32>),
 }
 
-/// Follows everything until the end.
-pub async fn run(follows: Vec<Follow>, supervisor: Supervisor) {
+/// Follows what it is told to, until the end.
+pub async fn run(mut orders: mpsc::Receiver<Order>, supervisor: Supervisor) {
     let stop = supervisor.stop().clone();
     // Without inotify there is polling.
     let (watches, events) = watch::start().ok().unzip();
     let mut follower = Follower {
         slots: HashMap::new(),
         patterns: Vec::new(),
+        leaving: HashMap::new(),
         next_key: 0,
         busy: HashSet::new(),
         jobs: JoinSet::new(),
@@ -127,12 +145,15 @@ pub async fn run(follows: Vec<Follow>, supervisor: Supervisor) {
         folders: HashMap::new(),
         supervisor,
     };
-    follows.into_iter().for_each(|follow| follower.add(follow));
     let mut events_from = Instant::now();
     loop {
         let due = follower.start_due(Instant::now());
         tokio::select! {
             () = stop.cancelled() => break,
+            Some(order) = orders.recv() => match order {
+                Order::Follow(follow) => follower.add(follow),
+                Order::Leave(service, ack) => follower.leave(&service, ack),
+            },
             Some(done) = follower.jobs.join_next(), if !follower.jobs.is_empty() => {
                 match done {
                     Ok(done) => follower.done(done),
@@ -161,13 +182,14 @@ async fn next_events(events: Option<&Events>, from: Instant) -> Vec<Event> {
 
 impl Follower {
     fn add(&mut self, follow: Follow) {
-        let Follow { path, from, watch, latch, to } = follow;
+        let Follow { service, path, from, watch, latch, to } = follow;
         match to {
             Target::One(sink, telemetry) => {
                 let tail = Tail::new(path, from, sink, telemetry);
-                self.add_slot(Slot::new(tail, watch, Some(latch), None));
+                self.add_slot(Slot::new(service, tail, watch, Some(latch), None));
             }
-            Target::Each(instances) => self.patterns.push(Pattern {
+            Target::Each(instances) => self.patterns.push(Some(Pattern {
+                service,
                 glob: Some(Glob::new(path)),
                 known: Arc::default(),
                 from,
@@ -176,7 +198,22 @@ impl Follower {
                 instances,
                 due: Instant::now(),
                 folder_watch: None,
-            }),
+            })),
+        }
+    }
+
+    fn leave(&mut self, service: &ServiceName, ack: oneshot::Sender<()>) {
+        let ack = Arc::new(ack);
+        for pattern in &mut self.patterns {
+            pattern.take_if(|pattern| pattern.service == *service);
+        }
+        let keys = self.slots.iter().filter(|(_, slot)| slot.service() == service);
+        for key in keys.map(|(key, _)| *key).collect::<Vec<_>>() {
+            if let Some(mut slot) = self.forget(key)
+                && slot.take().is_none()
+            {
+                self.leaving.insert(key, Arc::clone(&ack));
+            }
         }
     }
 
@@ -211,6 +248,7 @@ impl Follower {
             }
         }
         for (n, pattern) in self.patterns.iter_mut().enumerate() {
+            let Some(pattern) = pattern else { continue };
             if pattern.due <= now
                 && let Some(mut glob) = pattern.glob.take()
             {
@@ -241,6 +279,10 @@ impl Follower {
     }
 
     fn turned(&mut self, outcome: Outcome) {
+        if let Some(ack) = self.leaving.remove(&outcome.key) {
+            drop(outcome);
+            return drop(ack);
+        }
         let Outcome { key, turn, watches: (file, folder) } = outcome;
         if let Some(folder) = folder {
             let keys = self.folders.entry(folder).or_default();
@@ -269,16 +311,23 @@ impl Follower {
     /// A file of a pattern that is gone is not waited for: another may come any time.
     fn drop_if_gone(&mut self, key: usize) {
         let Some((n, log)) = self.slots.get(&key).and_then(Slot::gone) else { return };
-        let Some(slot) = self.slots.remove(&key) else { return };
-        if let (Some(watch), Some(watches)) = (slot.watch(), &self.watches) {
-            watches.remove(watch);
-        }
-        self.folders.values_mut().for_each(|keys| keys.retain(|other| *other != key));
-        if let Some(pattern) = self.patterns.get_mut(n) {
+        let Some(slot) = self.forget(key) else { return };
+        if let Some(Some(pattern)) = self.patterns.get_mut(n) {
             Arc::make_mut(&mut pattern.known).remove(slot.path());
             pattern.instances.remove(&log);
         }
         slot.finish();
+    }
+
+    fn forget(&mut self, key: usize) -> Option<Slot> {
+        let slot = self.slots.remove(&key)?;
+        if let (Some(watch), Some(watches)) = (slot.watch(), &self.watches)
+            && !self.slots.values().any(|other| other.watch() == Some(watch))
+        {
+            watches.remove(watch);
+        }
+        self.folders.values_mut().for_each(|keys| keys.retain(|other| *other != key));
+        Some(slot)
     }
 
     fn scanned(&mut self, n: usize, glob: Glob, found: Option<Vec<Match>>, watch: Option<i32>) {
@@ -288,7 +337,7 @@ impl Follower {
             .filter(|slot| slot.pattern() == Some(n))
             .flat_map(Slot::ids)
             .collect();
-        let Some(pattern) = self.patterns.get_mut(n) else { return };
+        let Some(Some(pattern)) = self.patterns.get_mut(n) else { return };
         pattern.glob = Some(glob);
         pattern.due = Instant::now() + SCAN_EVERY;
         pattern.folder_watch = pattern.folder_watch.or(watch);
@@ -303,7 +352,8 @@ impl Follower {
             Arc::make_mut(&mut pattern.known).insert(found.path.clone());
             let (sink, telemetry) = pattern.instances.add(&found.log);
             let tail = Tail::new(found.path, pattern.from, sink, telemetry);
-            slots.push(Slot::new(tail, pattern.watch, pattern.latch.clone(), Some((n, found.log))));
+            let (service, latch) = (pattern.service.clone(), pattern.latch.clone());
+            slots.push(Slot::new(service, tail, pattern.watch, latch, Some((n, found.log))));
         }
         // What comes later is new.
         pattern.from = StartAt::Beginning;
@@ -326,7 +376,7 @@ impl Follower {
             let watching = self.slots.values_mut().filter(|slot| slot.watch() == Some(watch));
             return watching.for_each(|slot| slot.wake(now));
         };
-        let patterns = self.patterns.iter_mut();
+        let patterns = self.patterns.iter_mut().flatten();
         for pattern in patterns.filter(|pattern| pattern.folder_watch == Some(watch)) {
             pattern.due = now;
         }

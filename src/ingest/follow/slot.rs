@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::mark::FileId;
 use super::tail::{Tail, Turn};
 use crate::config::Watch;
+use crate::model::service::ServiceName;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::health::Latch;
 
@@ -34,6 +35,7 @@ const IDS_MAX: usize = 4;
 
 /// A path, and its tail unless that is having its turn.
 pub(super) struct Slot {
+    service: ServiceName,
     path: PathBuf,
     tail: Option<Box<Tail>>,
     due: Instant,
@@ -63,12 +65,14 @@ pub(super) struct Wait {
 
 impl Slot {
     pub(super) fn new(
+        service: ServiceName,
         tail: Tail,
         watch: Watch,
         latch: Option<Latch>,
         instance: Option<(usize, String)>,
     ) -> Self {
         Self {
+            service,
             path: tail.path().to_owned(),
             tail: Some(Box::new(tail)),
             due: Instant::now(),
@@ -84,6 +88,10 @@ impl Slot {
             instance,
             gone_since: None,
         }
+    }
+
+    pub(super) fn service(&self) -> &ServiceName {
+        &self.service
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -43,6 +43,13 @@ impl fmt::Display for Pattern {
     }
 }
 
+impl PartialEq for Pattern {
+    /// The needle is one of the tokens.
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.tokens == other.tokens
+    }
+}
+
 impl Pattern {
     /// Reads a pattern.
     ///

@@ -35,7 +35,7 @@ const GOROUTINES: [&str; 12] = [
 ];
 
 /// How a service's variables become series.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// The first that matches is taken.
     pub rules: Vec<Rule>,
@@ -65,7 +65,7 @@ impl Default for Rules {
 }
 
 /// One rule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Which variables it speaks of.
     pub pattern: Pattern,
@@ -74,7 +74,7 @@ pub struct Rule {
 }
 
 /// How a rule exports a variable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Export {
     /// Name, without what unit and type add; `None`: made of the path.
     pub name: Option<Template>,

@@ -70,7 +70,8 @@ pub fn run(listen: Option<Listen>) -> anyhow::Result<()> {
         welcome(listeners.first().and_then(Listener::address).unwrap_or(ADDRESS))?;
         let stations = Stations::new(&config, TraceLines::Keep)?;
         let services = stations.services.clone();
-        let app = App::build(config, stations);
+        let app = App::build(config, None, stations);
+        app.start().await?;
         for (pipeline, entries) in services.into_iter().zip(recordings) {
             app.supervisor()
                 .spawn("replay", replay(pipeline, entries, app.supervisor().stop().clone()));

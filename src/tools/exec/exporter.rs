@@ -232,9 +232,8 @@ async fn serve(
     mut stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     let listen = config.listen.clone();
-    let app = App::build(config, stations);
-    app.start_watch();
-    app.start_endpoints();
+    let app = App::build(config, None, stations);
+    app.start().await?;
     let listeners = if inherited.is_empty() {
         let listeners = tokio::select! {
             listeners = bind_patiently(&listen) => listeners,

@@ -1,0 +1,54 @@
+//! The config, read again while we run: all or nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::roster::Roster;
+use crate::config::{Config, file};
+use crate::runtime::reload::{Asked, Reloaded};
+use crate::telemetry::config::ConfigTelemetry;
+
+/// Reads the config whenever somebody asks.
+pub(super) struct Reloader {
+    pub(super) file: PathBuf,
+    /// What it said when it was right last.
+    pub(super) config: Config,
+    pub(super) roster: Arc<Roster>,
+    pub(super) telemetry: ConfigTelemetry,
+}
+
+impl Reloader {
+    /// Until nobody can ask any more.
+    pub(super) async fn run(mut self, mut asked: Asked) {
+        while let Some(answer) = asked.next().await {
+            let reloaded = self.reload().await;
+            if let Err(why) = &reloaded {
+                self.telemetry.failed(why);
+            }
+            // Who asked may have gone.
+            let _heard = answer.send(reloaded);
+        }
+    }
+
+    async fn reload(&mut self) -> Reloaded {
+        let config = self.read()?;
+        let change = self.roster.replace(&config.services).await;
+        let change = change.map_err(|error| format!("{error:#}"))?;
+        self.telemetry.reloaded(config.services.len(), change.begun, change.ended);
+        self.config = config;
+        Ok(self.config.services.len())
+    }
+
+    fn read(&self) -> Result<Config, String> {
+        let text = std::fs::read_to_string(&self.file)
+            .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?;
+        let config = file::read(&text).map_err(|problems| {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            format!("{}:\n{}", self.file.display(), problems.join("\n"))
+        })?;
+        match self.config.needs_restart(&config).as_slice() {
+            [] => Ok(config),
+            keys => Err(format!("a change of {} needs a restart", keys.join(", "))),
+        }
+    }
+}
