@@ -7,9 +7,10 @@ use std::sync::Arc;
 use godebug_exporter::aggregate::catalog::METRICS;
 use godebug_exporter::config::file;
 use godebug_exporter::export::accept;
+use godebug_exporter::export::page::Content;
 use godebug_exporter::frame::packets::TraceLines;
-use godebug_exporter::model::exposition::{Escaping, Format, Wanted};
-use godebug_exporter::model::metric::Since;
+use godebug_exporter::model::exposition::{Escaping, Exposition, Format, Wanted};
+use godebug_exporter::model::metric::{NameSet, Since};
 use godebug_exporter::model::sink::TraceSink;
 use godebug_exporter::pipeline::{Pipeline, services::Pipelines};
 use godebug_exporter::telemetry::metrics::Metrics;
@@ -237,5 +238,34 @@ fn families_and_services_are_left_out_as_asked() {
         let answer = get(&exporter, &format!("/metrics?{query}"), "");
         assert_eq!(answer.status, status, "{query}");
         assert!(answer.text().contains(text), "{query}: {}", answer.text());
+    }
+}
+
+#[test]
+fn those_who_come_from_the_collector_keep_the_names_of_memstats() {
+    let (names, wanted) = (NameSet::ExpvarReceiver, Wanted::default());
+    let pipelines = two_services();
+    let (services, own) = pipelines.snapshot();
+    let content = Content { catalog: METRICS, services: &services, own: &own };
+    let exposition = Exposition { names, ..Exposition::default() };
+    let page = content.write(exposition, &wanted, &mut |_| {});
+    let page = Page::read(std::str::from_utf8(&page).unwrap());
+    let default = pipelines.page();
+    let default = Page::read(std::str::from_utf8(&default).unwrap());
+    for (theirs, ours, kind) in [
+        ("process_runtime_memstats_heap_alloc_bytes", "go_memstats_heap_alloc_bytes", "gauge"),
+        ("process_runtime_memstats_mallocs_total", "go_memstats_mallocs_total", "counter"),
+        ("process_runtime_memstats_lookups", "go_memstats_lookups_total", "gauge"),
+        (
+            "process_runtime_memstats_num_gc_bytes_total",
+            "go_gc_cycles_total_gc_cycles_total",
+            "counter",
+        ),
+        ("go_panics_total", "go_panics_total", "counter"),
+    ] {
+        assert_eq!(page.types()[theirs], kind);
+        let of_a = |name: &str| format!("{name}{{service=\"a\"}}");
+        assert_eq!(page.value(&of_a(theirs)), default.value(&of_a(ours)), "{theirs}");
+        assert!(theirs == ours || !page.has(ours), "{ours}");
     }
 }

@@ -41,6 +41,7 @@ mod layering;
 mod leaks;
 mod limits;
 mod listen;
+mod metrics_doc;
 mod otlp;
 mod otlp_failures;
 mod pprof;

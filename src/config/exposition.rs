@@ -2,6 +2,7 @@
 
 use super::fields::Fields;
 use crate::model::exposition::Exposition;
+use crate::model::metric::NameSet;
 
 /// Reads the keys.
 pub(super) fn exposition(mut fields: Fields<'_>) -> Exposition {
@@ -12,10 +13,18 @@ pub(super) fn exposition(mut fields: Fields<'_>) -> Exposition {
         let value = fields.flag(key);
         if is_there { value } else { default }
     };
-    let exposition = Exposition {
-        created: flag("created", default.created),
-        classic_histograms: flag("classic_histograms", default.classic_histograms),
-    };
+    let (created, classic_histograms) =
+        (flag("created", default.created), flag("classic_histograms", default.classic_histograms));
+    let names = fields.parsed("names", names).unwrap_or_default();
+    let exposition = Exposition { names, created, classic_histograms };
     fields.finish();
     exposition
+}
+
+fn names(text: &str) -> Result<NameSet, &'static str> {
+    match text {
+        "prometheus" => Ok(NameSet::Prometheus),
+        "expvarreceiver" => Ok(NameSet::ExpvarReceiver),
+        _ => Err("must be prometheus or expvarreceiver"),
+    }
 }

@@ -8,7 +8,7 @@ use super::protobuf::Protobuf;
 use super::text::Text;
 use super::{own, variables};
 use crate::model::exposition::{Exposition, Format, Wanted};
-use crate::model::metric::{Desc, Kind};
+use crate::model::metric::{Desc, Kind, NameSet};
 use crate::model::snapshot::{Series, ServiceSnapshot};
 
 /// What a page is made of: one moment.
@@ -32,14 +32,16 @@ impl Content<'_> {
         wanted: &Wanted,
         take: &mut impl FnMut(&mut Vec<u8>),
     ) -> Vec<u8> {
-        let escaping = wanted.escaping.unwrap_or_default();
+        let (escaping, names) = (wanted.escaping.unwrap_or_default(), exposition.names);
         match wanted.format {
-            Format::Text | Format::Text1 => self.by(Text::prometheus(escaping), wanted, take),
+            Format::Text | Format::Text1 => {
+                self.by(Text::prometheus(escaping), names, wanted, take)
+            }
             Format::OpenMetrics | Format::OpenMetrics0 => {
-                self.by(Text::open_metrics(escaping, exposition.created), wanted, take)
+                self.by(Text::open_metrics(escaping, exposition.created), names, wanted, take)
             }
             Format::Protobuf => {
-                self.by(Protobuf::new(escaping, exposition.classic_histograms), wanted, take)
+                self.by(Protobuf::new(escaping, exposition.classic_histograms), names, wanted, take)
             }
         }
     }
@@ -47,11 +49,12 @@ impl Content<'_> {
     fn by(
         &self,
         mut writer: impl Writer,
+        names: NameSet,
         wanted: &Wanted,
         take: &mut impl FnMut(&mut Vec<u8>),
     ) -> Vec<u8> {
         let mut writer = Selected { inner: &mut writer, names: &wanted.names, skips: false };
-        Services::new(self.services, &writer).write(self.catalog, &mut writer, take);
+        Services::new(self.services, &writer).write(self.catalog, names, &mut writer, take);
         variables::write(self.services, &mut writer, take);
         own::write(self.own, &wanted.services, &mut writer, take);
         writer.finish();
@@ -78,6 +81,7 @@ impl<'a> Services<'a> {
     pub fn write(
         mut self,
         catalog: &[Desc],
+        names: NameSet,
         writer: &mut impl Writer,
         take: &mut impl FnMut(&mut Vec<u8>),
     ) {
@@ -92,7 +96,7 @@ impl<'a> Services<'a> {
                     continue;
                 }
                 if !headed {
-                    writer.begin(&head(desc, catalog));
+                    writer.begin(&head(desc, catalog, names));
                     headed = true;
                 }
                 for series in these {
@@ -108,17 +112,19 @@ impl<'a> Services<'a> {
     }
 }
 
-fn head<'a>(desc: &Desc, catalog: &[Desc]) -> Family<'a> {
-    let base = match desc.kind {
-        Kind::Counter => desc.name.strip_suffix("_total"),
-        _ => desc.name.strip_suffix("_info"),
+fn head<'a>(desc: &Desc, catalog: &[Desc], names: NameSet) -> Family<'a> {
+    let (name, kind) = desc.named(names);
+    let base = match kind {
+        Kind::Counter => name.strip_suffix("_total"),
+        _ => name.strip_suffix("_info"),
     };
+    let is_taken = |base: &str| catalog.iter().any(|other| other.named(names).0 == base);
     Family {
-        name: desc.name,
+        name,
         help: desc.help,
-        kind: desc.kind,
-        base_taken: base.is_some_and(|base| catalog.iter().any(|other| other.name == base)),
-        has_unit: true,
+        kind,
+        base_taken: base.is_some_and(is_taken),
+        has_unit: name == desc.name,
     }
 }
 

@@ -10,7 +10,7 @@ use super::escape;
 use super::family::{Family, Histogram, Sample, Writer};
 use super::page;
 use crate::model::exposition::Escaping;
-use crate::model::metric::{Desc, Kind, unit};
+use crate::model::metric::{Desc, Kind, NameSet, unit};
 use crate::model::snapshot::{Number, ServiceSnapshot};
 
 /// What to send as Content-Type.
@@ -20,7 +20,12 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// format.
 pub fn services(page: &mut Vec<u8>, catalog: &[Desc], services: &[ServiceSnapshot]) {
     let mut text = Text::prometheus(Escaping::Underscores);
-    page::Services::new(services, &text).write(catalog, &mut text, &mut |_| {});
+    page::Services::new(services, &text).write(
+        catalog,
+        NameSet::Prometheus,
+        &mut text,
+        &mut |_| {},
+    );
     page.append(text.written());
 }
 
@@ -348,6 +353,7 @@ mod tests {
             help: "Back\\slash\nand line.",
             labels: &["k"],
             since: Since::Watching,
+            collector: None,
         },
         Desc {
             name: "b_seconds",
@@ -355,14 +361,23 @@ mod tests {
             help: "B.",
             labels: &[],
             since: Since::Nothing,
+            collector: None,
         },
-        Desc { name: "unused", kind: Kind::Gauge, help: "U.", labels: &[], since: Since::Nothing },
+        Desc {
+            name: "unused",
+            kind: Kind::Gauge,
+            help: "U.",
+            labels: &[],
+            since: Since::Nothing,
+            collector: None,
+        },
         Desc {
             name: "c_seconds",
             kind: Kind::Summary,
             help: "C.",
             labels: &[],
             since: Since::Nothing,
+            collector: None,
         },
     ];
 

@@ -1,8 +1,12 @@
 //! How a page of metrics is asked for and written.
 
+use super::metric::NameSet;
+
 /// How series are exposed, whoever asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposition {
+    /// Which names the services' metrics have.
+    pub names: NameSet,
     /// `_created` lines in OpenMetrics, which Prometheus takes for series of their own unless it runs
     /// with created-timestamp-zero-ingestion.
     pub created: bool,
@@ -13,7 +17,7 @@ pub struct Exposition {
 
 impl Default for Exposition {
     fn default() -> Self {
-        Self { created: true, classic_histograms: true }
+        Self { names: NameSet::Prometheus, created: true, classic_histograms: true }
     }
 }
 

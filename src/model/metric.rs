@@ -42,6 +42,33 @@ pub struct Desc {
     pub labels: &'static [&'static str],
     /// Since when it counts.
     pub since: Since,
+    /// Its name in Prometheus where the OpenTelemetry Collector's expvarreceiver has read it, if that
+    /// has it.
+    pub collector: Option<&'static str>,
+}
+
+impl Desc {
+    /// Its name and type in a set of names.
+    #[must_use]
+    pub fn named(&self, names: NameSet) -> (&'static str, Kind) {
+        match self.collector.filter(|_| names == NameSet::ExpvarReceiver) {
+            // The Collector's sums that may fall are gauges in Prometheus.
+            Some(name) if name.ends_with("_total") => (name, Kind::Counter),
+            Some(name) => (name, Kind::Gauge),
+            None => (self.name, self.kind),
+        }
+    }
+}
+
+/// Which names the metrics have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NameSet {
+    /// client_golang's where it has them, and our own.
+    #[default]
+    Prometheus,
+    /// Memstats as the OpenTelemetry Collector's expvarreceiver names them, after its translation for
+    /// Prometheus: its units are kept, also the wrong ones.
+    ExpvarReceiver,
 }
 
 /// Since when a metric counts, which OpenMetrics calls created and OTLP its start time.

@@ -4,8 +4,9 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
-    core::Collector,
 };
+
+use super::registrar::{Described, Registrar};
 
 /// Version, revision and build date of this binary.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,7 @@ pub const BUILD: Build = Build {
 #[expect(missing_docs, reason = "each field's help text is beside its name below")]
 pub struct Metrics {
     registry: Registry,
+    described: Vec<Described>,
     pub records: IntCounterVec,
     pub recovered: IntCounterVec,
     pub malformed: IntCounterVec,
@@ -87,12 +89,6 @@ fn options(name: &str, help: &str) -> Opts {
     Opts::new(format!("godebug_exporter_{name}"), help)
 }
 
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: Result<C>) -> Result<C> {
-    let metric = metric?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
 impl Metrics {
     /// Registers everything.
     ///
@@ -100,17 +96,17 @@ impl Metrics {
     /// A name is wrong or used twice: a defect of this file.
     #[expect(clippy::too_many_lines, reason = "a table: one entry a metric")]
     pub fn new() -> Result<Self> {
-        let registry = Registry::new();
-        let r = &registry;
+        let registrar = Registrar::default();
+        let r = &registrar;
         let counters = |name, help, labels: &[&str]| {
-            registered(r, IntCounterVec::new(options(name, help), labels))
+            r.registered(IntCounterVec::new(options(name, help), labels))
         };
         let gauges = |name, help, labels: &[&str]| {
-            registered(r, IntGaugeVec::new(options(name, help), labels))
+            r.registered(IntGaugeVec::new(options(name, help), labels))
         };
         let floats =
-            |name, help, labels: &[&str]| registered(r, GaugeVec::new(options(name, help), labels));
-        let metrics = Self {
+            |name, help, labels: &[&str]| r.registered(GaugeVec::new(options(name, help), labels));
+        let mut metrics = Self {
             records: counters(
                 "records_total",
                 "Trace records read, by kind.",
@@ -258,18 +254,14 @@ impl Metrics {
                 "Variables of /debug/vars that were taken for counters and have fallen, and are gauges since.",
                 &["service"],
             )?,
-            state_saves: registered(
-                r,
-                IntCounter::with_opts(options("state_saves_total", "States of services saved.")),
+            state_saves: r.registered(IntCounter::with_opts(options("state_saves_total", "States of services saved.")),
             )?,
             state_save_errors: counters(
                 "state_save_errors_total",
                 "States of services that could not be saved, by reason.",
                 &["reason"],
             )?,
-            state_last_save: registered(
-                r,
-                Gauge::with_opts(options(
+            state_last_save: r.registered(Gauge::with_opts(options(
                     "state_last_save_timestamp_seconds",
                     "When a service's state was last saved, in seconds since 1970; 0 if never.",
                 )),
@@ -324,16 +316,12 @@ impl Metrics {
                 "Times that the config was read again, by result: success, or failure, after which the old one goes on.",
                 &["result"],
             )?,
-            config_reload_success: registered(
-                r,
-                IntGauge::with_opts(options(
+            config_reload_success: r.registered(IntGauge::with_opts(options(
                     "config_last_reload_successful",
                     "Whether the config was right when it was read last (1) or not (0).",
                 )),
             )?,
-            config_last_reload: registered(
-                r,
-                Gauge::with_opts(options(
+            config_last_reload: r.registered(Gauge::with_opts(options(
                     "config_last_reload_success_timestamp_seconds",
                     "When a config that was right was read last, in seconds since 1970; 0 if never since the start.",
                 )),
@@ -343,13 +331,9 @@ impl Metrics {
                 "HTTP requests answered, by path and status code.",
                 &["path", "code"],
             )?,
-            http_connections: registered(
-                r,
-                IntGauge::with_opts(options("http_connections", "Open HTTP connections.")),
+            http_connections: r.registered(IntGauge::with_opts(options("http_connections", "Open HTTP connections.")),
             )?,
-            http_refused: registered(
-                r,
-                IntCounter::with_opts(options(
+            http_refused: r.registered(IntCounter::with_opts(options(
                     "http_connections_refused_total",
                     "HTTP connections closed at once, because there were too many.",
                 )),
@@ -359,14 +343,13 @@ impl Metrics {
                 "HTTP connections that failed, by reason: head_timeout (no whole request came, also where a client kept its connection for another one), write_timeout (the client took nothing of an answer), no_http, broken.",
                 &["reason"],
             )?,
-            tasks_lost: registered(
-                r,
-                IntCounter::with_opts(options(
+            tasks_lost: r.registered(IntCounter::with_opts(options(
                     "tasks_lost_total",
                     "Parts of the exporter that ended by a defect; the log has its text.",
                 )),
             )?,
-            registry: registry.clone(),
+            registry: r.registry().clone(),
+            described: Vec::new(),
         };
         metrics.http_requests.with_label_values(&["/metrics", "200"]);
         metrics.config_reload_success.set(1);
@@ -376,8 +359,15 @@ impl Metrics {
             &["version", "revision", "build_date"],
         )?;
         build.with_label_values(&[BUILD.version, BUILD.revision, BUILD.date]).set(1);
-        registry.register(Box::new(ProcessCollector::for_self()))?;
+        r.register(ProcessCollector::for_self())?;
+        metrics.described = registrar.into_described();
         Ok(metrics)
+    }
+
+    /// What they are, in the order of their declaration.
+    #[must_use]
+    pub fn described(&self) -> &[Described] {
+        &self.described
     }
 
     /// Everything at this moment.

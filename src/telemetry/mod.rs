@@ -6,6 +6,7 @@ pub mod logs;
 pub mod metrics;
 pub mod otlp;
 pub mod reason;
+pub mod registrar;
 pub mod service;
 pub mod state;
 pub mod trace;
