@@ -223,8 +223,8 @@ const LEAST_PERCENT: [(&str, u64); 11] = [
     ("words", 99),
     ("several", 99),
     ("mixed", 99),
-    ("imitation", 64),
-    ("long", 67),
+    ("imitation", 70),
+    ("long", 90),
 ];
 
 #[test]

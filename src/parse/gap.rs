@@ -37,8 +37,9 @@ impl Gap {
         let one =
             matches!(next, [b'1', rest @ ..] if !rest.first().is_some_and(u8::is_ascii_digit));
         let signed = [&b"m="[..], b"p=", b"g=", b"throwing=", b"nmidlelocked="];
-        // Free text may be empty, which is no piece at all.
-        let text = [&b"("[..], b"preemptoff="].iter().any(|before| way.ends_with(before));
+        // A wait reason may be empty, which is no piece at all. (`preemptoff` may be so too, but
+        // says nothing that a record has.)
+        let text = way.ends_with(b"(") && next.starts_with(b")");
         text || self.minus && one && signed.iter().any(|field| way.ends_with(field))
             || self.remark
                 && way.starts_with(b"gc ")

@@ -24,6 +24,7 @@ pub mod init;
 pub mod json;
 pub mod line;
 pub mod numbers;
+pub mod open;
 pub mod pacer;
 pub mod pieces;
 pub mod pprof;

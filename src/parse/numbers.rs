@@ -11,6 +11,40 @@ pub(super) fn fit(line: &[u8]) -> bool {
     }
 }
 
+/// Whether every number that has an end in the beginning of such a line is in such a form.
+pub(super) fn may_fit(beginning: &[u8]) -> bool {
+    match beginning.first() {
+        Some(b'S' | b' ') => !has_leading_zero(beginning),
+        Some(b'g') => !has_leading_zero(beginning) && decimals_may_fit(beginning),
+        _ => true,
+    }
+}
+
+fn decimals_may_fit(beginning: &[u8]) -> bool {
+    let Some((head, rest)) = cut(beginning, b"s ") else { return true };
+    if !cut(head, b" @").is_some_and(|(_, at)| is_moment(at)) {
+        return false;
+    }
+    let Some((_, phases)) = cut(rest, b": ") else { return true };
+    match cut(phases, b" ms clock, ") {
+        None => phases_may_fit(phases),
+        Some((clock, cpu)) => are_phases(clock) && phases_may_fit(cpu),
+    }
+}
+
+/// The last one has no end yet, unless a blank follows.
+fn phases_may_fit(list: &[u8]) -> bool {
+    if let Some((all, _)) = cut(list, b" ") {
+        return are_phases(all);
+    }
+    let end = list.iter().rposition(|byte| b"+/".contains(byte)).unwrap_or_default();
+    list.get(..end).is_none_or(|ended| ended.is_empty() || are_phases(ended))
+}
+
+fn are_phases(list: &[u8]) -> bool {
+    list.split(|byte| b"+/".contains(byte)).all(is_phase)
+}
+
 /// src/runtime/print.go, `printuint`.
 fn has_leading_zero(line: &[u8]) -> bool {
     let mut before = 0_u8;
@@ -30,7 +64,8 @@ fn decimals_fit(line: &[u8]) -> bool {
     !twice(b" MB stacks")
         && !twice(b" MB globals")
         && cut(head, b" @").is_some_and(|(_, at)| is_moment(at))
-        && [clock, cpu].iter().all(|list| list.split(|byte| b"+/".contains(byte)).all(is_phase))
+        && are_phases(clock)
+        && are_phases(cpu)
 }
 
 fn cut<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
@@ -67,6 +102,18 @@ mod tests {
     fn no_number_begins_with_a_0() {
         assert!(fit(b"SCHED 0ms: gomaxprocs=10 [0 0]") && fit(b"  G100: status=0"));
         assert!(!fit(b"SCHED 0ms: runqueue=081 [0 0]") && !fit(b"  G01: status=4"));
+    }
+
+    #[test]
+    fn of_a_beginning_only_the_numbers_with_an_end_are_held_against_the_forms() {
+        for good in ["gc 8 @0.3", "gc 8 @0.395s 0%: 0.061+0.6", "gc 8 @0.395s 0%: 1", "  G10"] {
+            assert!(may_fit(good.as_bytes()), "{good}");
+        }
+        for bad in ["gc 8 @0.3s ", "gc 8 @0.395s 0%: 0.6+", "gc 8 @0.395s 0%: 0+1+1 ms", "  G01"] {
+            assert!(!may_fit(bad.as_bytes()), "{bad}");
+        }
+        // A field of the heap twice (found by fuzzing, 16).
+        assert!(!fit(b"gc 8 @0.395s 0%: 0+0+0 ms clock, 0+0/0/0+0 ms cpu, 1->1->0 MB, 1 MB goal, 0 MB stacks, 0 MB stacks, 2 P"));
     }
 
     #[test]

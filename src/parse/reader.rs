@@ -192,6 +192,7 @@ impl<D: Dump> Reader<D> {
             Outcome::Piece => true,
             Outcome::Around(at) => {
                 self.candidate(line.get(at..).unwrap_or_default(), stats, emit);
+                self.torn.iter_mut().for_each(Reassembler::inner_was_read);
                 true
             }
             Outcome::Foreign => {
@@ -219,8 +220,7 @@ impl<D: Dump> Reader<D> {
         stats: &mut TraceStats,
         emit: &mut impl FnMut(Record<D>),
     ) {
-        let mut kind = None;
-        let mut certain = Vec::new();
+        let (mut kind, mut certain) = (None, Vec::new());
         for text in texts {
             if let Verdict::Trace(parsed) = line::read(text) {
                 kind = Some(parsed.kind());

@@ -27,28 +27,27 @@
 //!    may stand at the cuts: these are looked at. Such a write may hide pieces elsewhere too, and
 //!    only those that a line can do without do harm: a sign, a remark. If the gap holds the text
 //!    of one that could stand there, the line is given up (`Gap::may_hide`).
+//! 7. Pieces with a line of the service behind them are the runtime's: a way that does not go on
+//!    with them is none, nor is one with a number that the runtime never prints.
+//! 8. Pieces of a line that was lost may still come, and what begins like another of its printer may
+//!    get them. So that one is followed, but not given out: it counts as lost too. At its end the lost
+//!    line has ended as well, whichever of both got the pieces: the next one is sure again.
 
 use serde::{Deserialize, Serialize};
 
 use super::event;
 use super::gap::Gap;
-use super::pieces::{ends, longest_beginning, only_pieces, splits};
+use super::open::{Begun, Open, Step};
+use super::pieces::{longest_beginning, only_pieces, splits};
 use super::shapes::Shapes;
 use crate::model::stats::RecordKind;
 
 /// Ways followed at once; if there are more, the line is given up.
 pub(super) const WAYS_MAX: usize = 64;
 
-/// Lines of the service inside one trace line: the widest gap seen was 3,278.
-const GAP_MAX_LINES: u32 = 20_000;
-
-/// Longest trace line put together: a SCHED line of 1,024 Ps has 15 KiB.
-const TEXT_MAX_BYTES: usize = 32 * 1024;
 /// Trace lines inside each other: one between the statements of another.
 const DEPTH_MAX: usize = 2;
 
-/// `  G7`: hardly more than the first write of a line.
-const SHORT_BYTES: usize = 4;
 /// A longer write to a pipe may be cut (pipe(7)); Linux cuts at its pages of this size.
 pub const PIPE_BUF: usize = 4096;
 
@@ -75,25 +74,6 @@ pub enum Outcome {
     Whole(Vec<Vec<u8>>),
 }
 
-/// A trace line that is not whole yet.
-#[derive(Debug, Serialize, Deserialize)]
-struct Open {
-    kind: RecordKind,
-    ways: Vec<Vec<u8>>,
-    /// The physical line it began with, as long as nothing was added.
-    first: Option<Vec<u8>>,
-    /// Its last piece is known only by another trace line behind it, and that one has no end yet.
-    #[serde(default)]
-    leans: bool,
-    gap: Gap,
-}
-
-/// A trace line that a line may begin.
-struct Begun {
-    open: Open,
-    inner: Option<usize>,
-}
-
 /// Puts torn lines together.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -102,10 +82,13 @@ pub struct Reassembler {
     open: Vec<Open>,
     shapes: Shapes,
     /// Lines of these printers were lost, and their last pieces may be still to come: they are not
-    /// to be learned as the service's, nor to be the end of another line.
+    /// to be learned as the service's, nor to be the end of a line that is given out.
     orphans: Vec<RecordKind>,
     /// The beginning of a block's line was not believed: if it was one, its pieces follow.
     unsure: bool,
+    /// What comes next is the line that pieces before it lean on.
+    #[serde(skip)]
+    at_inner: bool,
 }
 
 impl Reassembler {
@@ -121,11 +104,13 @@ impl Reassembler {
     pub fn needs_no_line(&self) -> bool {
         self.open.is_empty() && self.shapes.has_learned()
     }
+
     /// Whether lines of the service have begun like this.
     #[must_use]
     pub fn knows(&self, text: &[u8]) -> bool {
         self.shapes.knows(text)
     }
+
     /// A whole trace line was read; gives the kind of one that is thereby lost.
     pub fn trace_line(&mut self, kind: RecordKind) -> Option<RecordKind> {
         // The runtime never begins a line of a kind before the last one of it has ended.
@@ -139,7 +124,9 @@ impl Reassembler {
         });
         self.unsure = false;
         self.orphans.retain(|orphan| *orphan != printer(kind));
-        self.inner_ended(kind);
+        if std::mem::take(&mut self.at_inner) {
+            self.inner_ended(kind);
+        }
         lost
     }
 
@@ -148,6 +135,11 @@ impl Reassembler {
         for around in self.open.iter_mut().filter(|around| surrounds(Some(around.kind), kind)) {
             around.leans = false;
         }
+    }
+
+    /// What an [`Outcome::Around`] told of was read.
+    pub fn inner_was_read(&mut self) {
+        self.at_inner = false;
     }
 
     /// A line was lost before its last piece came.
@@ -189,11 +181,23 @@ impl Reassembler {
                     continue;
                 }
                 Step::Stays { piece: true } => Outcome::Piece,
-                Step::Around(at) if depth + 1 < DEPTH_MAX => Outcome::Around(at),
+                Step::Around(at) if depth + 1 < DEPTH_MAX => {
+                    self.at_inner = true;
+                    Outcome::Around(at)
+                }
                 Step::Around(_) => Outcome::Piece,
                 Step::Whole(texts) => {
+                    let (proves, doubted) = (open.proves, open.doubted);
                     self.open.truncate(depth);
-                    self.inner_ended(kind);
+                    if doubted {
+                        // The runtime ends a line before it begins the next: the lost one ended too.
+                        self.orphans.retain(|orphan| *orphan != printer(kind));
+                        *lost = Some(kind);
+                        return Outcome::Piece;
+                    }
+                    if proves {
+                        self.inner_ended(kind);
+                    }
                     return Outcome::Whole(texts);
                 }
             };
@@ -220,10 +224,6 @@ impl Reassembler {
         if depth < DEPTH_MAX && around.is_some() && !surrounds(around, kind) || depth == DEPTH_MAX {
             *lost = self.give_up();
         }
-        if self.orphans.contains(&printer(kind)) {
-            // One of both is the service's, and what follows may go on with either.
-            return Outcome::Foreign;
-        }
         self.begin(begun)
     }
 
@@ -237,8 +237,13 @@ impl Reassembler {
 
     fn begin(&mut self, begun: Begun) -> Outcome {
         self.shapes.look_again();
-        self.open.push(begun.open);
-        begun.inner.filter(|_| self.open.len() < DEPTH_MAX).map_or(Outcome::Piece, Outcome::Around)
+        let proves = std::mem::take(&mut self.at_inner);
+        // Pieces of the one lost before may seem to be its own.
+        let doubted = self.orphans.contains(&printer(begun.open.kind));
+        self.open.push(Open { proves, doubted, ..begun.open });
+        let inner = begun.inner.filter(|_| self.open.len() < DEPTH_MAX);
+        self.at_inner = inner.is_some();
+        inner.map_or(Outcome::Piece, Outcome::Around)
     }
 
     /// The trace line that `line` begins, if it does.
@@ -257,6 +262,8 @@ impl Reassembler {
             ways,
             first: Some(line.to_vec()),
             leans: inner.is_some(),
+            proves: false,
+            doubted: false,
             gap: Gap::default(),
         };
         Some(Begun { open, inner })
@@ -283,89 +290,6 @@ impl Reassembler {
     }
 }
 
-enum Step {
-    Whole(Vec<Vec<u8>>),
-    Stays { piece: bool },
-    Around(usize),
-    GivenUp,
-}
-
-impl Begun {
-    /// Whether there is hardly more than its first write: rather words of the service.
-    fn is_short(&self) -> bool {
-        self.open.kind != RecordKind::Gc
-            && self.inner.is_none()
-            && self.open.ways.iter().all(|way| way.len() <= SHORT_BYTES)
-    }
-}
-
-impl Open {
-    /// Whether it is a gctrace line that went on once already. The runtime begins no other line
-    /// before its end (`printlock`).
-    fn is_sure_gc(&self) -> bool {
-        self.kind == RecordKind::Gc && self.first.is_none()
-    }
-
-    fn go_on(&mut self, line: &[u8], shapes: &Shapes) -> Step {
-        let mut whole: Vec<Vec<u8>> = Vec::new();
-        let mut ways: Vec<Vec<u8>> = Vec::new();
-        let (mut inner, mut known) = (None, false);
-        for way in &self.ways {
-            if let Some(all) = ends(way, line) {
-                if shapes.knows(line) && !line.is_empty() {
-                    // The service's own line could end it as well.
-                    return Step::GivenUp;
-                }
-                whole.push(all);
-                continue;
-            }
-            let splits = splits(way, line, 0, shapes);
-            if splits.unsure {
-                return Step::GivenUp;
-            }
-            inner = inner.or(splits.inner);
-            known |= splits.known;
-            whole.extend(splits.whole);
-            for next in splits.texts {
-                if !ways.contains(&next) {
-                    ways.push(next);
-                }
-            }
-        }
-        whole.dedup();
-        let piece = ways.iter().any(|way| !self.ways.contains(way));
-        let hides = || self.ways.iter().any(|way| self.gap.may_hide(way, line));
-        let two = known && piece && !whole.is_empty();
-        let leans = self.leans && (piece || !whole.is_empty());
-        if two
-            || leans
-            || piece && begins_anew(self.kind, line)
-            || (piece || !whole.is_empty()) && hides()
-        {
-            return Step::GivenUp;
-        }
-        if !whole.is_empty() {
-            return Step::Whole(whole);
-        }
-        let too_long = ways.iter().any(|way| way.len() > TEXT_MAX_BYTES);
-        if ways.is_empty() || ways.len() > WAYS_MAX || too_long {
-            return Step::GivenUp;
-        }
-        self.leans |= inner.is_some();
-        if piece {
-            self.first = None;
-            self.gap = Gap::default();
-        }
-        self.gap.add(line, known);
-        self.ways = ways;
-        match inner {
-            Some(at) => Step::Around(at),
-            None if self.gap.lines > GAP_MAX_LINES => Step::GivenUp,
-            None => Step::Stays { piece },
-        }
-    }
-}
-
 /// The kind of the trace line that `line` may begin, and the length of its first piece.
 pub fn start(line: &[u8]) -> Option<(RecordKind, usize)> {
     // Nearly every line of a service ends here.
@@ -383,7 +307,7 @@ pub(super) fn surrounds(outer: Option<RecordKind>, inner: RecordKind) -> bool {
 }
 
 /// Whether `line` may begin one of the printer of `kind`, whose last one would be over then.
-fn begins_anew(kind: RecordKind, line: &[u8]) -> bool {
+pub(super) fn begins_anew(kind: RecordKind, line: &[u8]) -> bool {
     start(line).is_some_and(|(begun, length)| {
         printer(begun) == printer(kind) && longest_beginning(&[], line, length) > length
     })
@@ -534,7 +458,8 @@ mod tests {
             "gc 1 @home",
             "0.193s 0%: 0.025+0.55+0.003 ms clock, 0.050+0/0.17/0.20+0.006 ms cpu, 2->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
         ];
-        assert_eq!(run(&lines), (vec![], vec![RecordKind::Gc]));
+        // What began meanwhile counts as lost: it could have been the runtime's.
+        assert_eq!(run(&lines), (vec![], vec![RecordKind::Gc; 3]));
     }
 
     const SCHED: &str = "SCHED 402ms: gomaxprocs=2 idleprocs=2 threads=8 spinningthreads=0 needspinning=0 idlethreads=3 runqueue=";
@@ -608,6 +533,115 @@ mod tests {
         let next = "SCHED 87ms: gomaxprocs=2 idleprocs=2 threads=7 spinningthreads=0 needspinning= mallocing=8";
         let lines = [open, next, "0 idlethreads=2 runqueue=0 [ 0 0 ] schedticks=[ 14278 16 ]"];
         assert!(!run(&lines).0.iter().any(|line| line.contains("SCHED 77ms")));
+    }
+
+    /// Each later line was lost too, until one was not torn.
+    #[test]
+    fn the_second_line_after_a_lost_one_is_put_together() {
+        let log = "2026/11/21 10:00:00 INFO x";
+        let cycle = |n: u32| GC.replace("gc 8 @0.395s", &format!("gc {n} @0.{n}95s"));
+        let (lost, next, last) = (cycle(5), cycle(6), cycle(7));
+        let [lost, next, halves] =
+            [&lost, &next, &last].map(|line| line.split_once("+0.002").unwrap());
+        let lines = [
+            log,
+            // Its rest was in a line that was too long to be kept.
+            &format!("{}{log}", lost.0),
+            &format!("{}{log}", next.0),
+            &format!("+0.002{}", next.1),
+            &format!("{}{log}", halves.0),
+            &format!("+0.002{}", halves.1),
+        ];
+        assert_eq!(run(&lines), (vec![last.clone()], vec![RecordKind::Gc; 2]));
+    }
+
+    /// The service's "gc 8 @" came when "gc 6" was lost, and got its rest.
+    #[test]
+    fn what_begins_after_a_lost_line_is_not_given_out_with_its_rest() {
+        let lines = [
+            "gc 3 @M",
+            "[0 1] m",
+            "gc 6gc 4 @M",
+            "[5 1] m",
+            "gc 8 @M",
+            "[9 5] m",
+            " @0.193s 0%: 0.025+0.55+0.003 ms clock, 0.050+0/0.17/0.20+0.006 ms cpu, 2->3->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P",
+        ];
+        let (whole, _) = run(&lines);
+        assert!(whole.iter().all(|line| !line.starts_with("gc 8")), "{whole:?}");
+    }
+
+    /// A reason may be hidden in the long line; the pieces behind it stand at another one's cut.
+    #[test]
+    fn an_empty_wait_reason_is_not_believed_behind_a_long_line() {
+        let (log, rest) = ("{\"msg\":\"started ", ") m=nil lockedm=nil");
+        let long = "x".repeat(2 * PIPE_BUF);
+        let cut = format!("{log}{}{rest}", "x".repeat(PIPE_BUF - log.len()));
+        for end in [rest, &cut] {
+            let first = format!("  G2: status=4({log}");
+            assert_ne!(run(&[log, &first, &long, end]).0.len(), 1, "{end:.20}");
+            assert_eq!(run(&[log, &first, log, rest]).0.len(), 1);
+        }
+    }
+
+    /// With each number that the runtime never prints left out, it looked like the service's.
+    #[test]
+    fn a_line_that_may_begin_with_a_piece_is_not_learned() {
+        let mut reassembler = Reassembler::default();
+        let line = b"0258 s=words";
+        for line in [&b"  P1: status=0 schedtick=11 syscalltick=18 m=-1 runqsize=gc = @"[..], line]
+        {
+            reassembler.other_line(line, &mut None);
+        }
+        assert!(!reassembler.knows(line));
+    }
+
+    /// At the cut stand the last pieces, up to the end of the line: no way without them is left.
+    #[test]
+    fn the_end_of_a_trace_line_at_the_cut_of_a_long_write_is_believed() {
+        let (head, rest) = GC.split_at(GC.find("0 MB stacks").unwrap());
+        let log = "{\"msg\":\"started ";
+        let cut = format!("{log}{}{rest}", "x".repeat(PIPE_BUF - log.len()));
+        assert_eq!(run(&[log, &format!("{head}{log}"), &cut]).0, [GC]);
+    }
+
+    /// The way without the piece at the cut stayed until there were too many.
+    #[test]
+    fn a_way_that_leaves_out_pieces_before_a_known_beginning_ends() {
+        let log = "{\"msg\":\"started ";
+        let (head, rest) = GC.split_at(GC.find("0.12+").unwrap());
+        let cut = format!("{log}{}0.12more of it", "x".repeat(PIPE_BUF - log.len()));
+        let lines = [
+            log,
+            &format!("{head}{log}"),
+            &cut,
+            &format!("+{log}"),
+            rest.strip_prefix("0.12+").unwrap(),
+        ];
+        let (whole, _) = run(&lines);
+        assert!(whole.contains(&GC.to_owned()), "{whole:?}");
+        assert!(whole.iter().all(|line| !line.contains("clock, 0.084")), "{whole:?}");
+    }
+
+    /// A gctrace line that had nothing to do with them ended what digits before them leant on.
+    #[test]
+    fn another_inner_line_proves_no_digits() {
+        for torn in [false, true] {
+            let mut reassembler = Reassembler::default();
+            let mut other = |line: &str| reassembler.other_line(line.as_bytes(), &mut None);
+            other("2026/11/21 10:00:00 INFO x");
+            let _around = other(&format!("{SCHED}147gc 3 @home"));
+            let _inner = other("gc 3 @home");
+            if torn {
+                let (head, rest) = GC.split_at(GC.find("+0.002").unwrap());
+                other(&format!("{head}2026/11/21 10:00:00 INFO x"));
+                other(rest);
+            } else {
+                reassembler.trace_line(RecordKind::Gc);
+            }
+            let outcome = reassembler.other_line(QUEUES.as_bytes(), &mut None);
+            assert!(!matches!(&outcome, Outcome::Whole(texts) if texts.len() == 1), "{torn}");
+        }
     }
 
     #[test]
