@@ -223,7 +223,7 @@ const LEAST_PERCENT: [(&str, u64); 11] = [
     ("words", 99),
     ("several", 99),
     ("mixed", 99),
-    ("imitation", 70),
+    ("imitation", 78),
     ("long", 90),
 ];
 

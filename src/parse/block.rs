@@ -83,9 +83,10 @@ impl<D: Dump> Reader<D> {
         }
     }
 
-    /// A foreign line that begins like a block's line hides one that was torn.
+    /// A foreign line that begins like a block's line may hide one that was torn. (A P's that is
+    /// missing shows by itself.)
     pub(super) fn note_damage(&mut self, line: &[u8]) {
-        if let [b' ', b' ', b'P' | b'M' | b'G', ..] = line {
+        if let [b' ', b' ', b'M' | b'G', ..] = line {
             self.note_malformed(RecordKind::SchedDetail);
         }
     }
@@ -124,12 +125,13 @@ impl<D: Dump> Open<D> {
         Self { block, part: Part::Procs, threads: 0, goroutines: 0, damaged: false, dying: false }
     }
 
-    /// The block's own marks of being whole: a line for every P, and no fewer goroutines than the
-    /// list had before. Nothing in the format tells the number of goroutines.
+    /// The block's own marks of being whole: the line of every P, in order, and no fewer goroutines
+    /// than the list had before. Nothing in the format tells the number of goroutines.
     fn is_whole(&self, last_listed: u64) -> bool {
-        let procs = u64::try_from(self.block.procs.len()).unwrap_or(u64::MAX);
+        let procs = &self.block.procs;
+        let all = 0..self.block.head.summary.gomaxprocs;
         !self.damaged
-            && procs == u64::from(self.block.head.summary.gomaxprocs)
+            && procs.iter().map(|proc| proc.id).eq(all)
             && self.threads > 0
             && self.goroutines > 0
             && self.goroutines >= last_listed

@@ -24,7 +24,8 @@ const SHORT_BYTES: usize = 4;
 pub(super) struct Open {
     pub(super) kind: RecordKind,
     pub(super) ways: Vec<Vec<u8>>,
-    /// The physical line it began with, as long as nothing was added.
+    /// The physical line it began with, as long as that may be words of the service: nothing was
+    /// added, nor does a line of the service stand behind more than the first write.
     pub(super) first: Option<Vec<u8>>,
     /// Its last piece is known only by another trace line behind it, and that one has no end yet.
     #[serde(default)]
@@ -58,10 +59,15 @@ impl Begun {
             && self.inner.is_none()
             && self.open.ways.iter().all(|way| way.len() <= SHORT_BYTES)
     }
+
+    /// Whether words that only the runtime says stand in it, and a line of the service behind them.
+    pub(super) fn is_the_runtimes(&self) -> bool {
+        self.open.first.is_none() && self.open.ways.iter().all(|way| shapes::has_runtime_word(way))
+    }
 }
 
 impl Open {
-    /// Whether it is a gctrace line that went on once already. The runtime begins no other line
+    /// Whether it is a gctrace line and not words of the service. The runtime begins no other line
     /// before its end (`printlock`).
     pub(super) fn is_sure_gc(&self) -> bool {
         self.kind == RecordKind::Gc && self.first.is_none()

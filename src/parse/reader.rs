@@ -473,6 +473,19 @@ mod tests {
     }
 
     #[test]
+    fn the_line_of_a_p_is_missed_by_its_number_and_by_nothing_else() {
+        let two = head(0).replace("gomaxprocs=1", "gomaxprocs=2");
+        assert_ne!(two, head(0));
+        let other = P.replace("P0", "P1");
+        let (blocks, _) = read(&[&two, P, "  P", &other, M, G1, "  P"]);
+        assert_eq!(blocks, [vec![1]]);
+        for [first, second] in [[P, P], [&other, P], [P, "  P"]] {
+            let (blocks, stats) = read(&[&two, first, second, M, G1]);
+            assert!(blocks.is_empty() && stats.lost.get(RecordKind::SchedDetail) == 1);
+        }
+    }
+
+    #[test]
     fn lines_of_a_block_without_its_head_are_not_added_to_the_one_before() {
         let first = head(0);
         let (blocks, _) = read(&[&first, P, M, G1, G2, "SCHED 10002026/11/21 INFO", P, M, G1, G2]);

@@ -31,7 +31,8 @@
 //!    with them is none, nor is one with a number that the runtime never prints.
 //! 8. Pieces of a line that was lost may still come, and what begins like another of its printer may
 //!    get them. So that one is followed, but not given out: it counts as lost too. At its end the lost
-//!    line has ended as well, whichever of both got the pieces: the next one is sure again.
+//!    line has ended as well, whichever of both got the pieces: the next one is sure again. What
+//!    begins with words that only the runtime says is no imitation: the lost line ended before.
 
 use serde::{Deserialize, Serialize};
 
@@ -218,7 +219,8 @@ impl Reassembler {
         };
         let (depth, kind) = (self.open.len(), begun.open.kind);
         let around = self.open.last().map(|last| last.kind);
-        if depth == 1 && begun.is_short() && self.open.last().is_some_and(Open::is_sure_gc) {
+        if begun.is_short() && self.open.last().is_some_and(Open::is_sure_gc) {
+            self.unsure |= kind == RecordKind::SchedDetail;
             return Outcome::Foreign;
         }
         if depth < DEPTH_MAX && around.is_some() && !surrounds(around, kind) || depth == DEPTH_MAX {
@@ -238,8 +240,13 @@ impl Reassembler {
     fn begin(&mut self, begun: Begun) -> Outcome {
         self.shapes.look_again();
         let proves = std::mem::take(&mut self.at_inner);
+        let printer = printer(begun.open.kind);
+        if begun.is_the_runtimes() {
+            // So the one lost before has ended.
+            self.orphans.retain(|orphan| *orphan != printer);
+        }
         // Pieces of the one lost before may seem to be its own.
-        let doubted = self.orphans.contains(&printer(begun.open.kind));
+        let doubted = self.orphans.contains(&printer);
         self.open.push(Open { proves, doubted, ..begun.open });
         let inner = begun.inner.filter(|_| self.open.len() < DEPTH_MAX);
         self.at_inner = inner.is_some();
@@ -257,10 +264,11 @@ impl Reassembler {
         if imitated || ways.is_empty() || ways.len() > WAYS_MAX {
             return None;
         }
+        let deep = surely && inner.is_none() && ways.iter().all(|way| way.len() > length);
         let open = Open {
             kind,
             ways,
-            first: Some(line.to_vec()),
+            first: (!deep).then(|| line.to_vec()),
             leans: inner.is_some(),
             proves: false,
             doubted: false,
@@ -584,6 +592,17 @@ mod tests {
         }
     }
 
+    /// If "  G7" was the runtime's, so is what follows.
+    #[test]
+    fn nothing_is_learned_behind_words_that_a_gctrace_line_outlives() {
+        let (mut reassembler, log) = (Reassembler::default(), b"2026/11/21 10:00:00 INFO x");
+        let begun = [b"gc 8 @0.395s ", &log[..]].concat();
+        for line in [&log[..], &begun, b"  G7: is late", b" is later"] {
+            reassembler.other_line(line, &mut None);
+        }
+        assert!(!reassembler.knows(b" is later") && reassembler.is_open());
+    }
+
     /// With each number that the runtime never prints left out, it looked like the service's.
     #[test]
     fn a_line_that_may_begin_with_a_piece_is_not_learned() {
@@ -645,12 +664,29 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_says_the_runtimes_words_is_believed_after_a_lost_one() {
+        let log = "2026/11/21 10:00:00 INFO x";
+        let lines = [log, "  G7: is late", &format!("{SCHED}1{log}"), QUEUES];
+        assert_eq!(run(&lines), (vec![format!("{SCHED}1{QUEUES}")], vec![RecordKind::SchedDetail]));
+        // This much a service may say.
+        let lines = [log, "  G7: is late", &format!("SCHED 7{log}"), "ms: gomaxprocs=", log];
+        let (head, rest) = SCHED.split_at(SCHED.find("2 idle").unwrap());
+        let whole = format!("{rest}1{QUEUES}");
+        assert!(
+            head.ends_with("gomaxprocs=") && run(&[&lines[..], &[&whole]].concat()).0.is_empty()
+        );
+    }
+
+    #[test]
     fn a_gctrace_line_outlives_words_that_imitate_another() {
         let (head, rest) = GC.split_at(GC.find("+0.002").unwrap());
         let log = "2026/11/21 10:00:00 INFO x";
         let (first, second) = head.split_at(6);
-        let lines =
-            [log, &format!("{first}{log}"), &format!("{second}{log}"), "  G7: is late", log, rest];
-        assert_eq!(run(&lines).0, [GC]);
+        let words = "  G7: is late";
+        let (begun, more) = (format!("{first}{log}"), format!("{second}{log}"));
+        assert_eq!(run(&[log, &begun, &more, words, log, rest]).0, [GC]);
+        // Also inside what may be a line of a block, and where it began with a line behind it.
+        assert_eq!(run(&[log, words, &begun, &more, words, log, rest]).0, [GC]);
+        assert_eq!(run(&[log, &format!("{head}{log}"), words, rest]).0, [GC]);
     }
 }
