@@ -1,8 +1,9 @@
 //! The forms of /metrics: each has the same values, and each is what its specification says.
 
-use std::collections::BTreeMap;
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use godebug_exporter::aggregate::catalog::METRICS;
 use godebug_exporter::config::file;
@@ -15,6 +16,7 @@ use godebug_exporter::model::sink::TraceSink;
 use godebug_exporter::pipeline::{Pipeline, services::Pipelines};
 use godebug_exporter::telemetry::metrics::Metrics;
 
+use crate::support::endpoint::{Behaviour, Endpoint};
 use crate::support::exporter::Exporter;
 use crate::support::http::{self, Answer};
 use crate::support::metrics::Page;
@@ -24,6 +26,9 @@ use crate::support::protobuf;
 use crate::support::trace::RECORDED;
 
 const VARS: &str = include_str!("fixtures/samples/go1.27-debug-vars.json");
+
+const FORMATS: [Format; 5] =
+    [Format::Text, Format::Text1, Format::OpenMetrics, Format::OpenMetrics0, Format::Protobuf];
 
 /// Two services with equal labels that say the same.
 fn two_services() -> Pipelines {
@@ -169,9 +174,7 @@ fn a_client_gets_the_form_and_compression_it_asks_for() {
     let plain = get(&exporter, "/metrics", "");
     assert_eq!(plain.header("vary"), Some("Accept, Accept-Encoding"));
     assert_eq!(plain.header("content-encoding"), None);
-    for format in
-        [Format::Text, Format::Text1, Format::OpenMetrics, Format::OpenMetrics0, Format::Protobuf]
-    {
+    for format in FORMATS {
         let kind = accept::content_type(format, Some(Escaping::AllowUtf8));
         for coding in ["gzip", "zstd"] {
             let headers = format!("Accept: {kind}\r\nAccept-Encoding: {coding}\r\n");
@@ -268,4 +271,115 @@ fn those_who_come_from_the_collector_keep_the_names_of_memstats() {
         assert_eq!(page.value(&of_a(theirs)), default.value(&of_a(ours)), "{theirs}");
         assert!(theirs == ours || !page.has(ours), "{ours}");
     }
+}
+
+/// A page of any form, however it is packed.
+fn read(format: Format, coding: &str, answer: &Answer) -> Lines {
+    assert_eq!(answer.status, 200);
+    let mut page = Vec::new();
+    match coding {
+        "gzip" => flate2::read::GzDecoder::new(&*answer.body).read_to_end(&mut page),
+        "zstd" => zstd::stream::read::Decoder::new(&*answer.body).unwrap().read_to_end(&mut page),
+        _ => (&*answer.body).read_to_end(&mut page),
+    }
+    .unwrap();
+    if format == Format::Protobuf {
+        let families = protobuf::families(&page);
+        let names: BTreeSet<&String> = families.iter().map(|family| &family.name).collect();
+        assert_eq!(names.len(), families.len(), "a family is there twice");
+        return lines(families.iter().flat_map(|family| family.lines.clone()));
+    }
+    let text = String::from_utf8(page).unwrap();
+    if matches!(format, Format::OpenMetrics | Format::OpenMetrics0) {
+        let families = open_metrics::families(&text);
+        return lines(families.values().flat_map(|family| family.lines.clone()));
+    }
+    lines(text.lines().filter(|line| !line.starts_with('#')).map(sample))
+}
+
+/// What has the same origin is of the same moment. Gives the moment: the number of GC cycles.
+fn check_moment(page: &Lines) -> f64 {
+    let value = |name: &str, labels: &str| {
+        let key = (name.to_owned(), labels.replace('\'', "\""));
+        *page.get(&key).unwrap_or_else(|| panic!("{key:?} is missing"))
+    };
+    let cycles = value("go_gc_cycles_total", "service='s',kind='automatic'");
+    for (name, labels, expected) in [
+        ("go_gc_phase_seconds_count", "service='s',phase='mark'", cycles),
+        ("go_gc_phase_seconds_bucket", "service='s',phase='mark',le='+Inf'", cycles),
+        ("go_gc_stw_seconds_count", "service='s'", cycles),
+        ("go_gc_interval_seconds_count", "service='s'", (cycles - 1.0).max(0.0)),
+        // Ours, which tell of the same lines.
+        ("godebug_exporter_records_total", "kind='gc',service='s'", cycles),
+    ] {
+        assert_eq!(value(name, labels), expected, "{name}{{{labels}}}");
+    }
+    let read = value("expvar_a", "service='v'");
+    assert_eq!(value("expvar_b", "service='v'"), read);
+    assert_eq!(value("go_memstats_heap_alloc_bytes", "service='v'"), read);
+    assert_eq!(value("go_memstats_sys_bytes", "service='v'"), read);
+    cycles
+}
+
+#[test]
+fn no_page_mixes_two_moments_or_has_a_series_twice() {
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let endpoint = Endpoint::start(Behaviour::Body(variables(0)));
+    // Others, so that a page takes a while.
+    let others = (0..50).map(|n| format!("- {{name: other-{n}, trace: {{file: /nowhere/{n}}}}}\n"));
+    let exporter = Exporter::configured(&format!(
+        "services:\n- {{name: s, trace: {{file: {}, from: beginning}}}}\n\
+         - {{name: v, expvar: {{url: 'http://{}/', interval: scrape, max_age: 0s}}}}\n{}",
+        trace.path().display(),
+        endpoint.address,
+        others.collect::<String>()
+    ));
+    exporter.page_where("both are there", |page| page.has("expvar_a"));
+    let address = exporter.address();
+    let (stop, cycles) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let cycle = cycles.fetch_add(1, Ordering::Relaxed) + 1;
+                collect_once(&mut trace.as_file(), cycle);
+                endpoint.behave(Behaviour::Body(variables(cycle)));
+                std::thread::yield_now();
+            }
+        });
+        let scrape = || {
+            let mut moments = BTreeSet::new();
+            for _ in 0..2 {
+                for format in FORMATS {
+                    for coding in ["identity", "gzip", "zstd"] {
+                        let kind = accept::content_type(format, None);
+                        let headers = format!("Accept: {kind}\r\nAccept-Encoding: {coding}\r\n");
+                        let answer = http::request_with("GET", address, "/metrics", &headers);
+                        let page = read(format, coding, &answer.unwrap());
+                        moments.insert(check_moment(&page).to_bits());
+                    }
+                }
+            }
+            moments.len()
+        };
+        // Two at a time, as a pair of Prometheus does it.
+        let other = scope.spawn(scrape);
+        let moments = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scrape));
+        let others = other.join();
+        stop.store(true, Ordering::Relaxed);
+        let (moments, others) = (moments.unwrap(), others.unwrap());
+        assert!(moments > 10 && others > 10, "the pages were of {moments}, {others} moments only");
+    });
+}
+
+fn collect_once(mut trace: impl Write, cycle: u64) {
+    let seconds = cycle as f64 / 100.0;
+    writeln!(
+        trace,
+        "gc {cycle} @{seconds:.3}s 1%: 0.01+1.5+0.02 ms clock, 0.02+0.1/0.2/0.3+0.04 ms cpu, 4->5->2 MB, 5 MB goal, 2 P"
+    )
+    .unwrap();
+}
+
+fn variables(n: u64) -> String {
+    format!(r#"{{"a": {n}, "memstats": {{"HeapAlloc": {n}, "Sys": {n}}}, "b": {n}}}"#)
 }

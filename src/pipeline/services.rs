@@ -52,6 +52,9 @@ pub struct Pipelines {
     exposition: Exposition,
     /// Length of the last page: the next one will be about as long.
     last_page: Arc<AtomicUsize>,
+    /// Held while a picture is taken: it brings our own counters to its moment, and no other may before they
+    /// are read.
+    picture: Arc<Mutex<()>>,
 }
 
 /// Somebody asks for a service that there is not.
@@ -74,7 +77,8 @@ impl Pipelines {
     ) -> Self {
         let last_page = Arc::new(AtomicUsize::new(PAGE_BYTES));
         let services = Arc::new(RwLock::new(services));
-        Self { services, files: Arc::default(), metrics, exposition, last_page }
+        let (files, picture) = (Arc::default(), Arc::default());
+        Self { services, files, metrics, exposition, last_page, picture }
     }
 
     /// From now on these are the services; files of patterns stay.
@@ -115,6 +119,7 @@ impl Pipelines {
     pub fn remove_file(&self, service: &ServiceName, log: &str) -> Option<Arc<Pipeline>> {
         let gone = self.files().remove(&(service.clone(), log.into()))?;
         // What it counted about ourselves stays.
+        let _picture = self.lock_picture();
         let _last = gone.snapshot();
         Some(gone)
     }
@@ -136,6 +141,10 @@ impl Pipelines {
         own.chain(files).cloned().collect()
     }
 
+    fn lock_picture(&self) -> MutexGuard<'_, ()> {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,6 +153,7 @@ impl Pipelines {
     #[must_use]
     pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
         let all = self.all();
+        let _picture = self.lock_picture();
         let given = all.iter().filter_map(|service| Some((service, service.snapshot()?)));
         let (pipelines, mut services): (Vec<_>, Vec<_>) = given.unzip();
         for one in agree(&mut services) {
@@ -166,7 +176,12 @@ impl Pipelines {
     #[must_use]
     pub fn resource(&self, source: &Source, shape: &Shape, now_ns: u64) -> Option<ResourceMetrics> {
         match &source.0 {
-            Some(pipeline) => Some(otlp::service(shape, &CATALOG, &pipeline.snapshot()?, now_ns)),
+            Some(pipeline) => {
+                let picture = self.lock_picture();
+                let snapshot = pipeline.snapshot()?;
+                drop(picture);
+                Some(otlp::service(shape, &CATALOG, &snapshot, now_ns))
+            }
             None => Some(otlp::own(shape, &self.metrics.gather(), now_ns)),
         }
     }
