@@ -13,6 +13,7 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::config::otlp::Otlp;
 use crate::config::{Config, Service};
 use crate::frame::packets::TraceLines;
 use crate::ingest::follow::run::{self as follow, Instances};
@@ -130,6 +131,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             survey: Arc::clone(&survey),
             prober,
+            push: config.otlp.as_ref().map(Otlp::told),
             reload: None,
         };
         let pusher = pusher(&config, &stations, &on_scrape);

@@ -23,11 +23,13 @@ fn a_valid_config_is_told_to_be_so() {
     let text = "listen: 127.0.0.1:0\n\
                 services:\n\
                 - {name: a, trace: {file: /x}, expvar: {url: 'http://h:1/debug/vars'}}\n\
-                - {name: b, trace: {stdin: true}}\n";
+                - {name: b, trace: {stdin: true}}\n\
+                otlp: {endpoint: 'http://c:4317', interval: 30s}\n";
     let (_file, output) = check(text);
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout.contains("valid, 2 services, listens on 127.0.0.1:0"), "{stdout}");
+    assert!(stdout.contains("pushes by OTLP/gRPC to http://c:4317 every 30s"), "{stdout}");
     assert!(stdout.contains("a: trace from file, expvar from http://h:1/debug/vars"), "{stdout}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::Uri;
 
-use super::endpoint::{is_tls, positive};
+use super::endpoint::{is_tls, positive, shown};
 use super::fields::Fields;
 use super::http::Http;
 use super::node::Value;
@@ -179,6 +179,19 @@ impl Otlp {
         Uri::from_parts(parts).unwrap_or(base)
     }
 
+    /// How, where to and how often, in words.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let (url, interval) = (shown(&self.url()), self.interval());
+        match self.protocol() {
+            Protocol::Grpc => {
+                let url = url.strip_suffix(GRPC_PATH).unwrap_or(&url);
+                format!("OTLP/gRPC to {url} every {interval:?}")
+            }
+            Protocol::Http => format!("OTLP/HTTP to {url} every {interval:?}"),
+        }
+    }
+
     /// Time between two exports.
     #[must_use]
     pub fn interval(&self) -> Duration {
@@ -337,6 +350,19 @@ mod tests {
                 (protocol, url),
                 "{otlp}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_told_has_no_secret() {
+        for (otlp, expected) in [
+            ("{endpoint: 'http://c:4317'}", "OTLP/gRPC to http://c:4317 every 60s"),
+            (
+                "{metrics_endpoint: 'https://c/x?token=t', interval: 5s}",
+                "OTLP/HTTP to https://c/x?… every 5s",
+            ),
+        ] {
+            assert_eq!(read(otlp).unwrap().told(), expected);
         }
     }
 

@@ -82,6 +82,8 @@ pub(super) struct Failure {
     pub(super) again: bool,
     /// … but not before, as the server said.
     pub(super) wait: Option<Duration>,
+    /// There was a connection: it may have arrived.
+    pub(super) sent: bool,
 }
 
 /// google.rpc.Status.
@@ -119,18 +121,25 @@ struct Span {
 }
 
 impl Failure {
-    /// No whole answer came: the request may have arrived or not.
-    pub(super) fn of_connection(error: &FetchError) -> Self {
+    /// No whole answer came.
+    pub(super) fn of_connection(error: &FetchError, sent: bool) -> Self {
         let reason = error.reason();
         let (reason, advice) = (reason.as_str(), reason.advice());
-        Self { reason, advice, told: error.to_string(), again: true, wait: None }
+        Self { reason, advice, told: error.to_string(), again: true, wait: None, sent }
     }
 
     /// An HTTP status that is no success (for gRPC, grpc/doc/http-grpc-status-mapping.md).
     fn of_status(status: StatusCode, told: String) -> Self {
         let reason = FetchError::Status(status).reason();
         let again = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-        Self { reason: reason.as_str(), advice: reason.advice(), told, again, wait: None }
+        Self {
+            reason: reason.as_str(),
+            advice: reason.advice(),
+            told,
+            again,
+            wait: None,
+            sent: true,
+        }
     }
 }
 
@@ -170,6 +179,7 @@ pub(super) fn of_grpc(status: StatusCode, trailers: &HeaderMap, body: &[u8]) -> 
         told: joined(&format!("the receiver answered {reason}"), &decoded(text("grpc-message"))),
         again: RETRYABLE.contains(&code) || code == RESOURCE_EXHAUSTED && wait.is_some(),
         wait,
+        sent: true,
     })
 }
 

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tokio::time::Instant;
 
 use super::Work;
 use super::transport::Transport;
@@ -31,6 +32,10 @@ pub(super) struct Request {
     pub(super) points: u64,
     /// Of deltas: what is the base of the next ones once this is taken.
     bases: Vec<(Source, Bases)>,
+    /// The last source in it.
+    last: usize,
+    /// Since when it may have arrived, and yet is not taken.
+    pub(super) in_doubt: Option<Instant>,
 }
 
 /// What the receiver has of each source; by its number, which it keeps by being here.
@@ -45,6 +50,8 @@ pub(super) struct Collector {
     began_ns: u64,
     /// There if deltas are wanted.
     bases: Option<OfSources>,
+    /// The source that comes last: a request that ends with it failed.
+    last: Option<usize>,
 }
 
 /// A message that is being put together.
@@ -53,6 +60,7 @@ struct Message {
     bytes: Vec<u8>,
     points: u64,
     bases: Vec<(Source, Bases)>,
+    last: usize,
 }
 
 impl Work {
@@ -72,6 +80,7 @@ impl Work {
             transport: Arc::clone(&self.collector.transport),
             began_ns: self.collector.began_ns,
             bases,
+            last: self.collector.last,
             room,
             requests: VecDeque::new(),
             dropped: 0,
@@ -102,11 +111,21 @@ impl Collector {
         transport: Arc<Transport>,
     ) -> Self {
         let bases = (temporality == Temporality::Delta).then(HashMap::new);
-        Self { pipelines, shape: Arc::new(shape), transport, began_ns, bases }
+        Self { pipelines, shape: Arc::new(shape), transport, began_ns, bases, last: None }
     }
 
-    /// The receiver has a request: the next deltas begin where it ends.
-    pub(super) fn taken(&mut self, request: Request) {
+    /// A request failed: from now on the others come before it, in every picture.
+    pub(super) fn failed(&mut self, request: &Request) {
+        self.last = Some(request.last);
+    }
+
+    /// Whether the receiver wants deltas.
+    pub(super) fn is_delta(&self) -> bool {
+        self.bases.is_some()
+    }
+
+    /// A request is settled, taken or given up: the next deltas begin where it ends.
+    pub(super) fn settled(&mut self, request: Request) {
         let Some(bases) = &mut self.bases else { return };
         for (source, taken) in request.bases {
             let (_, base) = bases.entry(source.id()).or_insert((source, Base::default()));
@@ -122,6 +141,7 @@ struct Picture {
     transport: Arc<Transport>,
     began_ns: u64,
     bases: Option<OfSources>,
+    last: Option<usize>,
     room: usize,
     requests: VecDeque<Request>,
     dropped: u64,
@@ -132,7 +152,7 @@ impl Picture {
         let (pipelines, shape) = (self.pipelines.clone(), Arc::clone(&self.shape));
         let mut message = Message::default();
         let mut all = HashSet::new();
-        for source in pipelines.sources() {
+        for source in self.in_order(pipelines.sources()) {
             all.insert(source.id());
             if waiting.contains(&source.id()) {
                 continue;
@@ -158,6 +178,7 @@ impl Picture {
                     self.queue(full);
                 }
                 pack::append(&mut message.bytes, &piece);
+                message.last = source.id();
                 message.points += pack::points(&piece);
             }
         }
@@ -167,15 +188,21 @@ impl Picture {
         }
     }
 
+    fn in_order(&self, mut sources: Vec<Source>) -> Vec<Source> {
+        let last = sources.iter().position(|source| Some(source.id()) == self.last);
+        sources.rotate_left(last.map_or(0, |last| last + 1));
+        sources
+    }
+
     fn queue(&mut self, message: Message) {
-        let Message { bytes, points, bases } = message;
+        let Message { bytes, points, bases, last } = message;
         let body = if self.transport.gzip() { packed(&bytes) } else { bytes };
         let body = self.transport.body(body);
         // Deltas that are dropped come with the next ones.
         match self.room.checked_sub(body.len()) {
             Some(room) if points > 0 => {
                 self.room = room;
-                self.requests.push_back(Request { body, points, bases });
+                self.requests.push_back(Request { body, points, bases, last, in_doubt: None });
             }
             Some(_) => {}
             None => self.dropped += points,

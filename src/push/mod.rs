@@ -24,6 +24,7 @@ use crate::pipeline::services::Pipelines;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::trigger::OnScrapes;
 use crate::telemetry::otlp::OtlpTelemetry;
+use answer::Failure;
 use collect::{Collector, Request};
 use transport::Transport;
 
@@ -33,6 +34,10 @@ const RETRY_LAST: Duration = Duration::from_secs(60);
 
 /// The first export comes sooner than the interval says: a newcomer wants to see something.
 const FIRST_MAX: Duration = Duration::from_secs(5);
+
+/// A request of deltas that may have arrived is given up after so many times of an export, if others are taken
+/// meanwhile: 5 minutes, as in the Collector's exporters, unless the config says otherwise.
+const GIVE_UP_EXPORTS: u32 = 10;
 
 /// How long our end waits for the last export. Under `exec` the command's exit status waits for it too, and
 /// Kubernetes kills what takes 30 s.
@@ -58,6 +63,8 @@ struct Work {
     queue: VecDeque<Request>,
     backoff: Backoff,
     not_before: Instant,
+    /// When a request was taken last.
+    taken: Option<Instant>,
 }
 
 impl Pusher {
@@ -82,6 +89,7 @@ impl Pusher {
             queue: VecDeque::new(),
             backoff: Backoff::new(RETRY_FIRST, RETRY_LAST),
             not_before: Instant::now(),
+            taken: None,
         };
         Arc::new(Self {
             interval: otlp.interval(),
@@ -157,33 +165,49 @@ impl Pusher {
     async fn send(&self, work: &mut Work) {
         let deadline = Instant::now() + self.export_timeout;
         while Instant::now() >= work.not_before && Instant::now() < deadline {
-            let Some(request) = work.queue.front() else { break };
+            // It stays in the queue meanwhile: a stop comes at any time.
+            let Some(body) = work.queue.front().map(|request| request.body.clone()) else { break };
             let started = Instant::now();
-            let answer = self.transport.send(request.body.clone()).await;
+            let answer = self.transport.send(body).await;
+            let Some(request) = work.queue.pop_front() else { break };
             let (points, took) = (request.points, started.elapsed());
             match answer {
                 Ok(taken) => {
                     self.telemetry.taken(points, taken.rejected, &taken.told, took);
                     work.backoff.reset();
-                    if let Some(request) = work.queue.pop_front() {
-                        work.collector.taken(request);
-                    }
+                    work.taken = Some(Instant::now());
+                    work.collector.settled(request);
                 }
                 Err(failure) => {
-                    let wait = failure.wait.unwrap_or_else(|| jittered(work.backoff.wait()));
                     let refused = (!failure.again).then_some(points);
                     let (reason, advice) = (failure.reason, failure.advice);
                     self.telemetry.failed(reason, advice, &failure.told, refused, took);
+                    // Of refused deltas, the next ones cover the time too.
                     if failure.again {
-                        work.not_before = Instant::now() + wait;
-                    } else {
-                        // Of deltas, the next ones cover its time too.
-                        work.queue.pop_front();
+                        self.later(work, request, &failure, started);
                     }
                 }
             }
         }
         self.tell_queue(work);
+    }
+
+    /// A request that failed is tried again after the others, so that it does not hold them up.
+    fn later(&self, work: &mut Work, mut request: Request, failure: &Failure, started: Instant) {
+        let wait = failure.wait.unwrap_or_else(|| jittered(work.backoff.wait()));
+        work.not_before = Instant::now() + wait;
+        if failure.sent {
+            request.in_doubt.get_or_insert(started);
+        }
+        let bound = self.export_timeout * GIVE_UP_EXPORTS;
+        let is_late = |since: &Instant| since.elapsed() > bound && work.taken > Some(*since);
+        if work.collector.is_delta() && request.in_doubt.as_ref().is_some_and(is_late) {
+            self.telemetry.given_up(request.points);
+            work.collector.settled(request);
+        } else {
+            work.collector.failed(&request);
+            work.queue.push_back(request);
+        }
     }
 }
 

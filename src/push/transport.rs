@@ -13,6 +13,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Answer, Failure};
 use crate::config::otlp::{Otlp, Protocol};
@@ -74,10 +75,14 @@ impl Transport {
 
     /// Sends a body once, within the time for a request.
     pub(super) async fn send(&self, body: Bytes) -> Answer {
-        let exchange = tokio::time::timeout(self.timeout, self.exchange(body)).await;
+        let deadline = Instant::now() + self.timeout;
+        let opened = timeout_at(deadline, self.client.open(&self.url, self.timeout)).await;
+        let opened = opened.unwrap_or(Err(FetchError::ConnectTimeout(self.timeout)));
+        let opened = opened.map_err(|error| Failure::of_connection(&error, false))?;
+        let exchange = timeout_at(deadline, self.exchange(opened, body)).await;
         match exchange.unwrap_or(Err(FetchError::Timeout(self.timeout))) {
             Ok(whole) => self.answer(whole),
-            Err(error) => Err(Failure::of_connection(&error)),
+            Err(error) => Err(Failure::of_connection(&error, true)),
         }
     }
 
@@ -93,8 +98,7 @@ impl Transport {
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<Whole, FetchError> {
-        let opened = self.client.open(&self.url, self.timeout).await?;
+    async fn exchange(&self, opened: Opened, body: Bytes) -> Result<Whole, FetchError> {
         let Opened { stream, target, headers, tls, by_proxy } = opened;
         let told = |error| told(error, tls.as_ref(), by_proxy);
         let mut request = Request::new(Full::new(body));

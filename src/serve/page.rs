@@ -6,9 +6,9 @@ use crate::config::endpoint::{Endpoint, ScrapeWhen, shown};
 use crate::config::{Service, TraceSource};
 use crate::telemetry::metrics::BUILD;
 
-/// The page of these services.
+/// The page of these services; `push`: how and where to their metrics are pushed.
 #[must_use]
-pub fn html<'a>(services: impl Iterator<Item = &'a Service>) -> String {
+pub fn html<'a>(services: impl Iterator<Item = &'a Service>, push: Option<&str>) -> String {
     let mut rows = String::new();
     for service in services {
         // Writing to a String cannot fail.
@@ -21,7 +21,9 @@ pub fn html<'a>(services: impl Iterator<Item = &'a Service>) -> String {
             escaped(&service.pprof.as_ref().map_or("–".into(), |pprof| read(&pprof.endpoint))),
         );
     }
+    let push = push.map(|push| format!("<p>Also pushed by {}.</p>\n", escaped(push)));
     TEMPLATE
+        .replace("{push}", &push.unwrap_or_default())
         .replace("{version}", BUILD.version)
         .replace("{revision}", BUILD.revision)
         .replace("{rows}", &rows)
@@ -49,7 +51,7 @@ code, td { font-family: ui-monospace, monospace; font-size: .9em; }
 <li><a href="/api/v1/services">/api/v1/services</a>: what each service offers, and what to add to have more of it</li>
 <li><a href="/-/ready">/-/ready</a> and <a href="/-/healthy">/-/healthy</a> for probes</li>
 </ul>
-<h2>Services</h2>
+{push}<h2>Services</h2>
 <table>
 <tr><th>service</th><th>trace from</th><th>expvar from</th><th>pprof from</th></tr>
 {rows}</table>
@@ -109,6 +111,8 @@ mod tests {
             "services:\n  - name: '<script>&\"'\n    trace: {stdin: true}\n",
         )
         .unwrap();
-        assert!(html(config.services.iter()).contains("<td>&lt;script&gt;&amp;&quot;</td>"));
+        let page = html(config.services.iter(), Some("OTLP to <b>"));
+        assert!(page.contains("<td>&lt;script&gt;&amp;&quot;</td>"));
+        assert!(page.contains("<p>Also pushed by OTLP to &lt;b&gt;.</p>"), "{page}");
     }
 }

@@ -50,6 +50,8 @@ pub struct Routes {
     pub survey: Arc<Survey>,
     /// Reads targets for others.
     pub prober: Option<Prober>,
+    /// How and where to metrics are pushed, in words.
+    pub push: Option<String>,
     /// Reads the config again, if it came from a file.
     pub reload: Option<Reload>,
 }
@@ -144,7 +146,7 @@ impl Routes {
 
     fn landing(&self) -> String {
         let services = self.survey.services();
-        page::html(services.iter().map(|surveyed| surveyed.service()))
+        page::html(services.iter().map(|surveyed| surveyed.service()), self.push.as_deref())
     }
 
     /// All or nothing: what is wrong is told, and the old config goes on.

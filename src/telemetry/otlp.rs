@@ -90,6 +90,12 @@ impl OtlpTelemetry {
         self.points("dropped", points);
     }
 
+    /// A request of deltas that was not taken for too long, while others were.
+    pub fn given_up(&self, points: u64) {
+        self.dropped(points);
+        warn!(points, "giving up deltas that the OTLP receiver does not take");
+    }
+
     /// The last export did not end in time.
     pub fn last_was_late(&self) {
         warn!("stopping although the last OTLP export has not ended");

@@ -24,6 +24,9 @@ pub fn report(file: &Path, config: &Config) -> anyhow::Result<()> {
         listen.join(", ")
     )
     .context("cannot write to stdout")?;
+    if let Some(otlp) = &config.otlp {
+        writeln!(out, "  pushes by {}", otlp.told()).context("cannot write to stdout")?;
+    }
     for service in &config.services {
         writeln!(out, "  {}: {}", service.identity.service, sources(service))
             .context("cannot write to stdout")?;

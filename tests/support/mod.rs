@@ -5,6 +5,7 @@ pub(crate) mod certificates;
 pub(crate) mod endpoint;
 pub(crate) mod exporter;
 pub(crate) mod go;
+pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod open_metrics;

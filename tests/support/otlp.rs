@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,17 +18,18 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, MetricsData, NumberDataPoint, ResourceMetrics, number_data_point,
 };
 use prost::Message;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::captured::Captured;
-use super::ports;
 use super::process::Process;
 use super::wait::wait_until_or;
+use super::{grpc, ports};
 
 /// One point, with all that it belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Point {
-    pub(crate) resource: BTreeMap<String, String>,
+    pub(crate) resource: Arc<BTreeMap<String, String>>,
     pub(crate) name: String,
     pub(crate) unit: String,
     pub(crate) attributes: BTreeMap<String, String>,
@@ -97,12 +99,12 @@ impl Point {
 pub(crate) fn points(resources: &[ResourceMetrics]) -> Vec<Point> {
     let mut all = Vec::new();
     for of in resources {
-        let resource = texts(&of.resource.as_ref().unwrap().attributes);
+        let resource = Arc::new(texts(&of.resource.as_ref().unwrap().attributes));
         for scope in &of.scope_metrics {
             assert_eq!(scope.scope.as_ref().unwrap().name, "godebug-exporter");
             for metric in &scope.metrics {
                 let point = |attributes: &[KeyValue], start_ns, time_ns| Point {
-                    resource: resource.clone(),
+                    resource: Arc::clone(&resource),
                     name: metric.name.clone(),
                     unit: metric.unit.clone(),
                     attributes: texts(attributes),
@@ -179,7 +181,7 @@ fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
 
 /// A real OpenTelemetry Collector, which writes what it takes into a file.
 pub(crate) struct Collector {
-    _process: Process,
+    process: Process,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     log: Captured,
@@ -195,24 +197,24 @@ impl Collector {
         let config = folder.path().join("collector.yaml");
         let text = format!(
             "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{grpc}'{tls}}}, http: {{endpoint: '{http}'{tls}}}}}}}}}\n\
-             exporters: {{file: {{path: '{}', format: proto, flush_interval: 100ms}}}}\n\
+             exporters: {{file: {{path: '{}', format: proto, append: true, flush_interval: 100ms}}}}\n\
              service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{metrics: {{receivers: [otlp], exporters: [file]}}}}}}\n",
             folder.path().join("taken").display()
         );
         std::fs::write(&config, text).unwrap();
-        let mut child = Command::new(tool("otelcol-", "otel-collector"))
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Captured::of(child.stderr.take().unwrap());
-        log.line("the Collector is ready", |line| {
-            line.contains("Everything is ready").then_some(())
-        });
-        Self { _process: Process(child), grpc, http, log, folder }
+        let (process, log) = launched(&config);
+        Self { process, grpc, http, log, folder }
+    }
+
+    /// It goes away, as at an update.
+    pub(crate) fn stop(&mut self) {
+        self.process.signal(Signal::TERM);
+        self.process.end("the Collector");
+    }
+
+    /// It is there again, where it was, and keeps what it had.
+    pub(crate) fn start_again(&mut self) {
+        (self.process, self.log) = launched(&self.folder.path().join("collector.yaml"));
     }
 
     /// What it has taken so far.
@@ -235,16 +237,30 @@ impl Collector {
     }
 }
 
+fn launched(config: &Path) -> (Process, Captured) {
+    let mut child = Command::new(tool("otelcol-", "otel-collector"))
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Captured::of(child.stderr.take().unwrap());
+    let process = Process(child);
+    log.line("the Collector is ready", |line| line.contains("Everything is ready").then_some(()));
+    (process, log)
+}
+
 /// A program that tests/toolchains.sh builds.
-pub(crate) fn tool(prefix: &str, name: &str) -> std::path::PathBuf {
+pub(crate) fn tool(prefix: &str, name: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || std::path::Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"),
-        std::path::PathBuf::from,
+        || Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"),
+        PathBuf::from,
     );
     let folder = cache.join("godebug-exporter/bin");
     let all = std::fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let is_it =
-        |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(prefix);
+    let is_it = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(prefix);
     all.filter(is_it)
         .max()
         .unwrap_or_else(|| panic!("{name} is missing: run tests/toolchains.sh {name}"))
@@ -258,6 +274,8 @@ pub(crate) enum Reply {
     Partial(i64),
     /// A status, with a header Retry-After if it says seconds.
     Status(u16, Option<u64>),
+    /// A code of gRPC, with RetryInfo if it says seconds.
+    Code(u16, Option<u64>),
     /// It reads the request and closes the connection.
     Close,
     /// It reads the request and says nothing.
@@ -273,32 +291,77 @@ pub(crate) struct Came {
     pub(crate) reply: Reply,
 }
 
-/// A receiver of OTLP/HTTP that answers as it is told.
+/// A receiver that answers as it is told.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
-    came: Arc<Mutex<Vec<Came>>>,
     script: Arc<Mutex<Script>>,
 }
 
-/// The next replies, and what comes after them.
+/// What came, and what comes next.
 #[derive(Debug)]
-struct Script(Vec<Reply>, Reply);
+struct Script {
+    came: Vec<Came>,
+    /// The last is the next.
+    next: Vec<Reply>,
+    after: Reply,
+    /// Whatever has this service is answered so.
+    of_service: Option<(String, Reply)>,
+}
+
+impl Script {
+    fn came(&mut self, head: String, message: &[u8]) -> Reply {
+        let request = ExportMetricsServiceRequest::decode(message).unwrap();
+        let points = points(&request.resource_metrics);
+        let has = |service: &str| points.iter().any(|point| point.service() == service);
+        let reply = match &self.of_service {
+            Some((service, reply)) if has(service) => *reply,
+            _ => self.next.pop().unwrap_or(self.after),
+        };
+        self.came.push(Came { at: Instant::now(), head, points, reply });
+        reply
+    }
+}
 
 impl Receiver {
+    /// By OTLP/HTTP.
     pub(crate) fn start(script: &[Reply], after: Reply) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let this = Self {
-            address: listener.local_addr().unwrap(),
-            came: Arc::default(),
-            script: Arc::new(Mutex::new(Script(script.iter().rev().copied().collect(), after))),
-        };
-        let (came, script) = (Arc::clone(&this.came), Arc::clone(&this.script));
+        let (this, listener) = Self::bound(script, after);
+        let script = Arc::clone(&this.script);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                serve(stream.unwrap(), &came, &script);
+                serve(stream.unwrap(), &script);
             }
         });
         this
+    }
+
+    /// By OTLP/gRPC.
+    pub(crate) fn start_grpc(script: &[Reply], after: Reply) -> Self {
+        let (this, listener) = Self::bound(script, after);
+        let script = Arc::clone(&this.script);
+        let take = move |head, compressed, message: &[u8]| {
+            let message = if compressed { unpacked(message) } else { message.to_vec() };
+            match script.lock().unwrap().came(head, &message) {
+                Reply::Take => Some(Ok(Vec::new())),
+                Reply::Partial(rejected) => Some(Ok(partial(rejected))),
+                Reply::Code(code, wait) => Some(Err((code, wait))),
+                Reply::Status(..) | Reply::Close => panic!("not by gRPC"),
+                Reply::Hang => None,
+            }
+        };
+        std::thread::spawn(move || {
+            let take: Arc<grpc::Take> = Arc::new(take);
+            grpc::serve(listener, &take);
+        });
+        this
+    }
+
+    fn bound(script: &[Reply], after: Reply) -> (Self, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let next = script.iter().rev().copied().collect();
+        let script = Script { came: Vec::new(), next, after, of_service: None };
+        let address = listener.local_addr().unwrap();
+        (Self { address, script: Arc::new(Mutex::new(script)) }, listener)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -307,11 +370,18 @@ impl Receiver {
 
     /// From now on it answers so.
     pub(crate) fn reply(&self, reply: Reply) {
-        *self.script.lock().unwrap() = Script(Vec::new(), reply);
+        let mut script = self.script.lock().unwrap();
+        script.next.clear();
+        script.after = reply;
+    }
+
+    /// From now on it answers so whatever has points of this service.
+    pub(crate) fn reply_to(&self, service: &str, reply: Reply) {
+        self.script.lock().unwrap().of_service = Some((service.to_owned(), reply));
     }
 
     pub(crate) fn came(&self) -> Vec<Came> {
-        self.came.lock().unwrap().clone()
+        self.script.lock().unwrap().came.clone()
     }
 
     /// Waits until what came is as it should be.
@@ -325,7 +395,7 @@ impl Receiver {
     }
 }
 
-fn serve(mut stream: TcpStream, came: &Mutex<Vec<Came>>, script: &Mutex<Script>) {
+fn serve(mut stream: TcpStream, script: &Mutex<Script>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut head, mut line) = (String::new(), String::new());
     while reader.read_line(&mut line).unwrap() > 0 && line != "\r\n" {
@@ -340,19 +410,23 @@ fn serve(mut stream: TcpStream, came: &Mutex<Vec<Came>>, script: &Mutex<Script>)
     let mut body = vec![0; length.parse().unwrap()];
     reader.read_exact(&mut body).unwrap();
     if header("content-encoding").as_deref() == Some("gzip") {
-        let mut plain = Vec::new();
-        GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
-        body = plain;
+        body = unpacked(&body);
     }
-    let request = ExportMetricsServiceRequest::decode(&*body).unwrap();
-    let reply = {
-        let mut script = script.lock().unwrap();
-        script.0.pop().unwrap_or(script.1)
-    };
-    let points = points(&request.resource_metrics);
-    came.lock().unwrap().push(Came { at: Instant::now(), head: head.clone(), points, reply });
+    let reply = script.lock().unwrap().came(head.clone(), &body);
     // Whoever sent it may be gone.
     let _gone = answer(&mut stream, reply);
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut plain).unwrap();
+    plain
+}
+
+fn partial(rejected_data_points: i64) -> Vec<u8> {
+    let error_message = "these are too many".into();
+    let partial = ExportMetricsPartialSuccess { rejected_data_points, error_message };
+    ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec()
 }
 
 fn answer(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
@@ -365,12 +439,8 @@ fn answer(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
     };
     match reply {
         Reply::Take => ok(stream, b""),
-        Reply::Partial(rejected_data_points) => {
-            let error_message = "these are too many".into();
-            let partial = ExportMetricsPartialSuccess { rejected_data_points, error_message };
-            let response = ExportMetricsServiceResponse { partial_success: Some(partial) };
-            ok(stream, &response.encode_to_vec())
-        }
+        Reply::Partial(rejected) => ok(stream, &partial(rejected)),
+        Reply::Code(..) => panic!("not by HTTP"),
         Reply::Status(code, after) => {
             let after = after.map(|after| format!("Retry-After: {after}\r\n")).unwrap_or_default();
             let head = format!(

@@ -3,16 +3,21 @@
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_semantic_conventions::attribute::{
-    K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID, PROCESS_RUNTIME_NAME,
-    PROCESS_RUNTIME_VERSION, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION,
+    CONTAINER_ID, K8S_CLUSTER_NAME, K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_NODE_NAME,
+    K8S_POD_NAME, K8S_POD_UID, PROCESS_RUNTIME_NAME, PROCESS_RUNTIME_VERSION, SERVICE_INSTANCE_ID,
+    SERVICE_NAME, SERVICE_VERSION,
 };
 
 use crate::model::otlp::Shape;
 use crate::model::service::Identity;
 
-/// Labels that have a name in the conventions.
-const KNOWN_LABELS: [(&str, &str); 3] =
-    [("namespace", K8S_NAMESPACE_NAME), ("pod", K8S_POD_NAME), ("container", K8S_CONTAINER_NAME)];
+/// Labels that have a name in the conventions wherever they stand, and those that mean what they say only beside
+/// a pod.
+const OF_CONTAINERS: [(&str, &str); 1] = [("container_id", CONTAINER_ID)];
+const OF_PODS: [(&str, &str); 2] = [("node", K8S_NODE_NAME), ("cluster", K8S_CLUSTER_NAME)];
+
+/// Length of a container's id, in hexadecimal digits.
+const CONTAINER_ID_DIGITS: usize = 64;
 
 /// Attributes in the order in which they were said first; a later one with the same name replaces it.
 #[derive(Debug, Default)]
@@ -45,8 +50,10 @@ pub(super) fn attribute(key: &str, value: impl Into<String>) -> KeyValue {
 /// A service's. `release`: the one Go release that its traces are from, if it is but one.
 pub(super) fn service(shape: &Shape, identity: &Identity, release: Option<&str>) -> Resource {
     let mut attributes = Attributes::of(shape);
+    let pod = identity.log.as_deref().and_then(Pod::of);
+    let of_pods = if pod.is_some() { OF_PODS.as_slice() } else { &[] };
     for label in &identity.labels {
-        let known = KNOWN_LABELS.iter().find(|(name, _)| *name == label.name());
+        let known = OF_CONTAINERS.iter().chain(of_pods).find(|(name, _)| *name == label.name());
         attributes.set(known.map_or(label.name(), |(_, key)| key), label.value());
     }
     attributes.set(SERVICE_NAME, identity.service.as_str());
@@ -55,7 +62,10 @@ pub(super) fn service(shape: &Shape, identity: &Identity, release: Option<&str>)
         attributes.set("log", &**log);
         instance = format!("{instance}:{log}");
     }
-    if let Some(pod) = identity.log.as_deref().and_then(Pod::of) {
+    if let Some(id) = identity.log.as_deref().and_then(container_id) {
+        attributes.set(CONTAINER_ID, id);
+    }
+    if let Some(pod) = pod {
         attributes.set(K8S_NAMESPACE_NAME, pod.namespace);
         attributes.set(K8S_POD_NAME, pod.name);
         attributes.set(K8S_POD_UID, pod.uid);
@@ -106,6 +116,13 @@ impl<'a> Pod<'a> {
         let whole = pod.next().is_none() && parts.next().is_none();
         (whole && named && is_uid && is_log).then_some(this)
     }
+}
+
+/// What the path of a log of Docker's says, below the folder where it keeps them: `<id>/<id>-json.log`.
+fn container_id(path: &str) -> Option<&str> {
+    let (id, file) = path.split_once('/')?;
+    let is_id = id.len() == CONTAINER_ID_DIGITS && id.bytes().all(|c| c.is_ascii_hexdigit());
+    (is_id && file.strip_suffix("-json.log") == Some(id)).then_some(id)
 }
 
 #[cfg(test)]
@@ -171,6 +188,34 @@ mod tests {
             None,
             &["log=app.log", "service.instance.id=node-1:app.log", "process.runtime.name=go"],
         );
+    }
+
+    #[test]
+    fn labels_and_paths_of_containers_have_names_in_the_conventions() {
+        let id = "0123456789abcdef".repeat(4);
+        let check = |labels: &[(&str, &str)], log: Option<&str>, expected: &[&str]| {
+            let labels = labels.iter().map(|(name, value)| Label::new(name, value).unwrap());
+            let identity = Identity {
+                service: ServiceName::new("s").unwrap(),
+                log: log.map(Into::into),
+                labels: labels.collect(),
+            };
+            let found = text(&service(&Shape::default(), &identity, None));
+            for attribute in expected {
+                assert!(found.iter().any(|there| there == attribute), "{attribute}: {found:?}");
+            }
+        };
+        check(&[("container_id", "docker://1")], None, &["container.id=docker://1"]);
+        let labels = [("node", "n"), ("cluster", "c")];
+        // Of what?
+        check(&labels, None, &["node=n", "cluster=c"]);
+        let log = format!("shop_p_{UID}/app/0.log");
+        check(&labels, Some(&log), &["k8s.node.name=n", "k8s.cluster.name=c", "k8s.pod.name=p"]);
+        let log = format!("{id}/{id}-json.log");
+        check(&[], Some(&log), &[&format!("container.id={id}")]);
+        for log in [format!("{id}/app-json.log"), format!("{id}/{id}.log"), "a/a-json.log".into()] {
+            assert_eq!(container_id(&log), None, "{log}");
+        }
     }
 
     #[test]
