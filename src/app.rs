@@ -5,7 +5,6 @@ mod pprof;
 mod reload;
 mod roster;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,6 +26,7 @@ use crate::runtime::health::Health;
 use crate::runtime::reload::{self as runtime_reload, Reload};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::OnScrapes;
+use crate::serve::guard::Guard;
 use crate::serve::listener::Listener;
 use crate::serve::routes::Routes;
 use crate::state::store::OpenError;
@@ -38,6 +38,7 @@ use crate::telemetry::reason::Reason;
 use crate::telemetry::service::SourceTelemetry;
 use crate::telemetry::state::StateTelemetry;
 use reload::Reloader;
+pub use reload::Source;
 use roster::Roster;
 
 /// Orders on their way to who follows files; whoever finds it full waits.
@@ -102,7 +103,6 @@ impl Stations {
 /// The daemon, ready to run.
 #[derive(Debug)]
 pub struct App {
-    metrics: Arc<Metrics>,
     keeper: Option<Arc<Keeper>>,
     supervisor: Supervisor,
     routes: Arc<Routes>,
@@ -112,10 +112,10 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the stations together; starts nothing of the services yet. `file`: where the config came
-    /// from, and what it says; it is read again when somebody asks.
+    /// Puts the stations together; starts nothing of the services yet. `source`: where the config came
+    /// from; it is read again when somebody asks.
     #[must_use]
-    pub fn build(config: Config, file: Option<(PathBuf, Config)>, stations: Stations) -> Self {
+    pub fn build(config: Config, source: Option<Source>, stations: Stations) -> Self {
         let health = Arc::new(Health::default());
         let supervisor = Supervisor::new(Arc::clone(&health), Arc::clone(&stations.metrics));
         let (metrics, keeper) = (Arc::clone(&stations.metrics), stations.keeper.clone());
@@ -136,9 +136,9 @@ impl App {
         };
         let pusher = pusher(&config, &stations, &on_scrape);
         let roster = Arc::new(Roster::new(stations, supervisor.clone(), survey, on_scrape, orders));
-        if let Some((file, config)) = file {
+        if let Some(source) = source {
             let telemetry = ConfigTelemetry::new(Arc::clone(&metrics));
-            let reloader = Reloader { file, config, roster: Arc::clone(&roster), telemetry };
+            let reloader = Reloader { source, roster: Arc::clone(&roster), telemetry };
             let (reload, asked) = runtime_reload::channel();
             let stop = supervisor.stop().clone();
             supervisor.spawn("reload", async move {
@@ -149,7 +149,7 @@ impl App {
             });
             routes.reload = Some(reload);
         }
-        Self { metrics, keeper, supervisor, routes: Arc::new(routes), pusher, roster, config }
+        Self { keeper, supervisor, routes: Arc::new(routes), pusher, roster, config }
     }
 
     /// The owner of all tasks.
@@ -173,7 +173,12 @@ impl App {
     }
 
     /// Serves until `stop`, then ends in order: sources, then connections.
-    pub async fn run(&self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
+    pub async fn run(
+        &self,
+        listeners: Vec<Listener>,
+        guard: Option<Arc<Guard>>,
+        stop: impl Future<Output = ()>,
+    ) {
         for address in &listeners {
             info!(%address, services = self.config.services.len(), "listening");
         }
@@ -181,8 +186,8 @@ impl App {
             listeners,
             &self.config.web,
             Arc::clone(&self.routes),
+            guard,
             &self.supervisor,
-            &self.metrics,
         );
         if let Some(keeper) = &self.keeper {
             let run = Arc::clone(keeper).run(self.supervisor.stop().clone());

@@ -18,6 +18,7 @@ use crate::config::otlp_variables::Variables;
 use crate::config::{Config, Problem, STATE_INTERVAL, State, godebug};
 use crate::frame::packets::TraceLines;
 use crate::model::log::LogFormat;
+use crate::serve::guard;
 use crate::tools;
 use detect::DetectArgs;
 
@@ -104,6 +105,9 @@ struct Common {
     /// [default: 0.0.0.0:10390].
     #[arg(long, alias = "web.listen-address", value_name = "ADDR:PORT", value_parser = Listen::new)]
     listen: Vec<Listen>,
+    /// TLS and passwords for /metrics: a web configuration file as Prometheus and its exporters take it.
+    #[arg(long, alias = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
     /// Value of the label service on every series; exec takes the command's name by itself.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -239,10 +243,12 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Run(args) => {
             let once = args.once;
             let (config, file) = run_config(args)?;
+            check_web(&config)?;
             if once { tools::once::run(config)? } else { tools::daemon::run(config, file)? }
         }
         Command::Exec(args) => {
             let config = exec_config(&args)?;
+            check_web(&config)?;
             return Ok(tools::exec::run(&config, &args.command, &args.godebug)?);
         }
         Command::ExecExporter(args) => {
@@ -256,6 +262,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Detect(args) => return Ok(tools::detect::run(&args.files, &args.params())?),
         Command::Check { file } => {
             let config = read_config(&file)?;
+            check_web(&config)?;
             tools::check::report(&file, &config)?;
         }
         Command::Demo { listen } => tools::demo::run(listen)?,
@@ -315,6 +322,9 @@ fn override_with(config: &mut Config, common: &Common) -> Result<(), Failure> {
     if !common.listen.is_empty() {
         config.listen.clone_from(&common.listen);
     }
+    if common.web_config_file.is_some() {
+        config.web.config_file.clone_from(&common.web_config_file);
+    }
     config.log.level = common.log_level.unwrap_or(config.log.level);
     config.log.format = common.log_format.unwrap_or(config.log.format);
     if let Some(endpoint) = &common.otlp_endpoint {
@@ -323,6 +333,11 @@ fn override_with(config: &mut Config, common: &Common) -> Result<(), Failure> {
         config.otlp = Some(to.or(config.otlp.take().unwrap_or_default()));
     }
     Ok(())
+}
+
+/// A web configuration file that is wrong is told before anything starts.
+fn check_web(config: &Config) -> Result<(), Failure> {
+    config.web.config_file.as_deref().map_or(Ok(()), guard::check).map_err(Failure::Usage)
 }
 
 fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {

@@ -7,10 +7,10 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::exporter::{self, Exporter};
-use crate::support::http;
 use crate::support::service::Service;
 use crate::support::trace::append;
 use crate::support::wait::wait_until_or;
+use crate::support::{http, ports};
 
 struct Setup {
     folder: TempDir,
@@ -208,12 +208,7 @@ fn only_with_a_config_and_only_by_post() {
 
 #[test]
 fn not_from_another_machine() {
-    // Our own address that is not loopback is as good as another machine's.
-    let output = std::process::Command::new("hostname").arg("-I").output().unwrap();
-    let addresses = String::from_utf8(output.stdout).unwrap();
-    let Some(address) = addresses.split_whitespace().find(|text| !text.contains(':')) else {
-        return;
-    };
+    let Some(address) = ports::not_loopback() else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.yaml");
     fs::write(&config, files(folder.path(), &[("s", "")])).unwrap();

@@ -9,7 +9,7 @@
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate curl)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
 prometheus_3=0.313.5 # the module of Prometheus 3.13.5
 collector=0.156.0
@@ -147,6 +147,14 @@ logrotate_tool() {
     say "logrotate /usr/sbin/logrotate ($(/usr/sbin/logrotate --version 2>&1 | awk 'NR == 1 { print $2 }'))"
 }
 
+# With HTTP/2, as Debian's has it.
+curl_tool() {
+    if ! command -v curl >/dev/null; then
+        apt_install curl curl
+    fi
+    say "curl $(command -v curl) ($(curl --version | awk 'NR == 1 { print $2 }'))"
+}
+
 if [[ $# -eq 0 ]]; then
     set -- "${everything[@]}"
 fi
@@ -168,6 +176,7 @@ for name in "$@"; do
     prometheus-3) prometheus_3_tools ;;
     otel-collector) otel_collector ;;
     logrotate) logrotate_tool ;;
+    curl) curl_tool ;;
     go-1.19) debian_go 1.19 ;;
     go-*) packaged_go "${name#go-}" ;;
     esac

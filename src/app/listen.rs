@@ -1,15 +1,20 @@
 //! Opening the listening sockets.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tracing::warn;
 
+use crate::config::Config;
 use crate::config::listen::Listen;
+use crate::serve::guard::Guard;
 use crate::serve::listener::Listener;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::web::WebTelemetry;
 
-/// Between two tries to open them.
+/// Between two tries.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Opens the listening sockets.
@@ -52,10 +57,14 @@ pub fn of_systemd() -> anyhow::Result<Vec<Listener>> {
 
 /// Opens the listening sockets, however long it takes: the service must not wait for it.
 pub async fn bind_patiently(places: &[Listen]) -> Vec<Listener> {
+    patiently(|| bind(places)).await
+}
+
+async fn patiently<T>(attempt: impl Fn() -> anyhow::Result<T>) -> T {
     let mut told = false;
     loop {
-        match bind(places) {
-            Ok(listeners) => return listeners,
+        match attempt() {
+            Ok(done) => return done,
             Err(error) if !told => {
                 warn!(
                     error = format!("{error:#}"),
@@ -67,6 +76,22 @@ pub async fn bind_patiently(places: &[Listen]) -> Vec<Listener> {
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// What the web configuration file says, if there is one.
+///
+/// # Errors
+/// Every problem that it has.
+pub fn guard(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Guard>>> {
+    let Some(file) = config.web.config_file.clone() else { return Ok(None) };
+    let telemetry = WebTelemetry::new(Arc::clone(metrics));
+    let guard = Guard::open(file, telemetry).map_err(|problems| anyhow!(problems.join("\n")))?;
+    Ok(Some(guard))
+}
+
+/// The same, however long it takes until the file is right: the service must not wait for it.
+pub async fn guard_patiently(config: &Config, metrics: &Arc<Metrics>) -> Option<Arc<Guard>> {
+    patiently(|| guard(config, metrics)).await
 }
 
 /// The sockets of an exporter that went before us, in the order of the places.

@@ -6,13 +6,23 @@ use std::sync::Arc;
 use super::roster::Roster;
 use crate::config::{Config, file};
 use crate::runtime::reload::{Asked, Reloaded};
+use crate::serve::guard::Guard;
 use crate::telemetry::config::ConfigTelemetry;
+
+/// Where the config came from.
+#[derive(Debug)]
+pub struct Source {
+    /// The config file.
+    pub file: PathBuf,
+    /// What it said when it was right last.
+    pub config: Config,
+    /// Holds what the web configuration file says.
+    pub guard: Option<Arc<Guard>>,
+}
 
 /// Reads the config whenever somebody asks.
 pub(super) struct Reloader {
-    pub(super) file: PathBuf,
-    /// What it said when it was right last.
-    pub(super) config: Config,
+    pub(super) source: Source,
     pub(super) roster: Arc<Roster>,
     pub(super) telemetry: ConfigTelemetry,
 }
@@ -32,21 +42,25 @@ impl Reloader {
 
     async fn reload(&mut self) -> Reloaded {
         let config = self.read()?;
+        if let Some(guard) = &self.source.guard {
+            guard.reload().await?;
+        }
         let change = self.roster.replace(&config.services).await;
         let change = change.map_err(|error| format!("{error:#}"))?;
         self.telemetry.reloaded(config.services.len(), change.begun, change.ended);
-        self.config = config;
-        Ok(self.config.services.len())
+        self.source.config = config;
+        Ok(self.source.config.services.len())
     }
 
     fn read(&self) -> Result<Config, String> {
-        let text = std::fs::read_to_string(&self.file)
-            .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?;
+        let path = &self.source.file;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let config = file::read(&text).map_err(|problems| {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            format!("{}:\n{}", self.file.display(), problems.join("\n"))
+            format!("{}:\n{}", path.display(), problems.join("\n"))
         })?;
-        match self.config.needs_restart(&config).as_slice() {
+        match self.source.config.needs_restart(&config).as_slice() {
             [] => Ok(config),
             keys => Err(format!("a change of {} needs a restart", keys.join(", "))),
         }

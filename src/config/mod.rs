@@ -24,6 +24,7 @@ pub mod proxy;
 mod rules;
 pub mod units;
 pub mod web;
+pub mod web_file;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

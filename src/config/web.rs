@@ -1,9 +1,11 @@
 //! How the HTTP server serves: the map `web`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::positive;
 use super::fields::Fields;
+use super::http::file;
 
 /// Connections at once: far above a few Prometheus servers and people.
 const CONNECTIONS_MAX: usize = 512;
@@ -28,6 +30,8 @@ pub struct Web {
     pub write_timeout: Duration,
     /// Listen on what systemd has opened for us, not on `listen`.
     pub systemd_socket: bool,
+    /// The web configuration file: TLS, users.
+    pub config_file: Option<PathBuf>,
 }
 
 impl Default for Web {
@@ -37,6 +41,7 @@ impl Default for Web {
             max_requests: REQUESTS_MAX,
             write_timeout: WRITE_TIMEOUT,
             systemd_socket: false,
+            config_file: None,
         }
     }
 }
@@ -54,6 +59,7 @@ impl Web {
                 .parsed("write_timeout", positive)
                 .unwrap_or(default.write_timeout),
             systemd_socket: fields.flag("systemd_socket"),
+            config_file: file(&mut fields, "config_file"),
         };
         fields.finish();
         web
@@ -75,13 +81,14 @@ mod tests {
     #[test]
     fn limits_are_counts_and_durations() {
         let config = file::read(&format!(
-            "web: {{max_connections: 9, max_requests: 2, write_timeout: 1s}}\n{SERVICES}"
+            "web: {{max_connections: 9, max_requests: 2, write_timeout: 1s, config_file: /w}}\n{SERVICES}"
         ));
         let expected = Web {
             max_connections: 9,
             max_requests: 2,
             write_timeout: Duration::from_secs(1),
             systemd_socket: false,
+            config_file: Some("/w".into()),
         };
         assert_eq!(config.unwrap().web, expected);
         for wrong in

@@ -46,8 +46,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 /// Who has connected.
 pub(super) struct Client {
     pub(super) stream: Box<dyn Stream>,
-    /// On this machine: it may ask for a reload.
-    pub(super) trusted: bool,
+    /// On this machine.
+    pub(super) is_local: bool,
 }
 
 impl Listener {
@@ -114,12 +114,12 @@ impl Listener {
         Ok(match &self.socket {
             Socket::Tcp(socket) => {
                 let (stream, from) = socket.accept().await?;
-                let trusted = from.ip().to_canonical().is_loopback();
-                Client { stream: Box::new(stream), trusted }
+                let is_local = from.ip().to_canonical().is_loopback();
+                Client { stream: Box::new(stream), is_local }
             }
             // The file's permissions say who may connect.
             Socket::Unix(socket) => {
-                Client { stream: Box::new(socket.accept().await?.0), trusted: true }
+                Client { stream: Box::new(socket.accept().await?.0), is_local: true }
             }
         })
     }

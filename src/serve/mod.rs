@@ -2,12 +2,14 @@
 
 mod coding;
 mod gate;
+pub mod guard;
 pub mod listener;
 pub mod page;
 mod query;
 pub mod routes;
 mod sending;
 mod services;
+mod tls;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -15,7 +17,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
@@ -24,16 +27,27 @@ use tracing::{debug, warn};
 use crate::config::web::Web;
 use crate::runtime::supervise::Supervisor;
 use crate::telemetry::metrics::Metrics;
-use gate::Gate;
+use gate::{Gate, Peer};
+use guard::Guard;
 use listener::{Client, Listener, Stream};
 use routes::Routes;
 use sending::{Answers, Taken};
+use tls::Secured;
 
 /// How long a client may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A head is small; hyper asks for at least 8 KiB.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// The same for HTTP/2, where it is counted after decompression.
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+
+/// Requests at once on a connection of HTTP/2; Prometheus has one.
+const STREAMS_MAX: u32 = 16;
+
+/// So much of an answer waits inside HTTP/2, where it cannot be stopped any more.
+const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// Wait after an accept that failed for want of descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -43,13 +57,13 @@ pub fn start(
     listeners: Vec<Listener>,
     web: &Web,
     routes: Arc<Routes>,
+    guard: Option<Arc<Guard>>,
     supervisor: &Supervisor,
-    metrics: &Arc<Metrics>,
 ) {
     let server = Arc::new(Server {
-        gate: Gate::new(routes, web.max_requests),
+        metrics: Arc::clone(&routes.metrics),
+        gate: Gate::new(routes, guard, web.max_requests),
         supervisor: supervisor.clone(),
-        metrics: Arc::clone(metrics),
         free: Arc::new(Semaphore::new(web.max_connections)),
         write_timeout: web.write_timeout,
     });
@@ -89,10 +103,10 @@ impl Server {
             self.metrics.http_refused.inc();
             return;
         };
-        let (this, trusted) = (Arc::clone(self), client.trusted);
+        let this = Arc::clone(self);
         self.supervisor.spawn("connection", async move {
             this.metrics.http_connections.inc();
-            if let Err(ending) = this.serve(client.stream, trusted).await {
+            if let Err(ending) = this.serve(client).await {
                 this.metrics.http_ended.with_label_values(&[ending.as_str()]).inc();
                 debug!(reason = ending.as_str(), "connection ended early");
             }
@@ -101,18 +115,45 @@ impl Server {
         });
     }
 
-    async fn serve(self: &Arc<Self>, stream: Box<dyn Stream>, trusted: bool) -> Result<(), Ending> {
+    async fn serve(self: &Arc<Self>, client: Client) -> Result<(), Ending> {
+        let Client { stream, is_local } = client;
+        let stream = Taken::new(stream, self.write_timeout);
+        let Some(guard) = &self.gate.guard else {
+            return self.http1(stream, Peer { is_local, is_verified: false }).await;
+        };
+        let handshake = tls::handshake(stream, guard);
+        let stop = self.supervisor.stop();
+        let secured = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            secured = tokio::time::timeout(HEADER_TIMEOUT, handshake) => secured,
+        };
+        match secured.map_err(|_late| Ending::HeadTimeout)?? {
+            Secured::Plain(stream) => {
+                self.http1(stream, Peer { is_local, is_verified: false }).await
+            }
+            Secured::Tls { stream, is_verified } => {
+                let peer = Peer { is_local, is_verified };
+                let protocol = stream.get_ref().1.alpn_protocol();
+                if protocol == Some(b"h2") {
+                    self.http2(stream, peer).await
+                } else {
+                    self.http1(stream, peer).await
+                }
+            }
+        }
+    }
+
+    async fn http1(self: &Arc<Self>, stream: impl Stream, peer: Peer) -> Result<(), Ending> {
         let answers = Arc::new(Answers::default());
         let service = service_fn(|request| {
             let (this, answers) = (Arc::clone(self), Arc::clone(&answers));
-            async move { Ok::<_, Infallible>(this.gate.answer(&request, trusted, &answers).await) }
+            async move { Ok::<_, Infallible>(this.gate.answer(&request, peer, &answers).await) }
         });
-        let stream = TokioIo::new(Taken::new(stream, self.write_timeout));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(HEADER_BYTES_MAX)
-            .serve_connection(stream, service);
+            .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let result = tokio::select! {
             result = &mut connection => result,
@@ -124,6 +165,54 @@ impl Server {
         };
         result.map_err(|error| Ending::of(&error))
     }
+
+    async fn http2(
+        self: &Arc<Self>,
+        stream: impl Stream + 'static,
+        peer: Peer,
+    ) -> Result<(), Ending> {
+        let answers = Arc::new(Answers::default());
+        let (this, open) = (Arc::clone(self), Arc::clone(&answers));
+        let service = service_fn(move |request| {
+            let (this, answers) = (Arc::clone(&this), Arc::clone(&open));
+            async move { Ok::<_, Infallible>(this.gate.answer(&request, peer, &answers).await) }
+        });
+        let connection = http2::Builder::new(Streams(self.supervisor.clone()))
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .max_send_buf_size(SEND_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let ending = tokio::select! {
+            result = &mut connection => return result.map_err(|error| Ending::of(&error)),
+            () = answers.stalled(self.write_timeout) => return Err(Ending::WriteTimeout),
+            () = answers.idle(HEADER_TIMEOUT) => Err(Ending::HeadTimeout),
+            () = self.supervisor.stop().cancelled() => Ok(()),
+        };
+        connection.as_mut().graceful_shutdown();
+        // What was begun is ended, unless the client does not take it or does not answer any more.
+        let gone = async {
+            tokio::time::sleep(self.write_timeout).await;
+            answers.idle(Duration::ZERO).await;
+        };
+        tokio::select! {
+            // However the client takes it.
+            _closed = &mut connection => ending,
+            () = answers.stalled(self.write_timeout) => Err(Ending::WriteTimeout),
+            () = gone => Err(Ending::WriteTimeout),
+        }
+    }
+}
+
+/// Starts the requests of an HTTP/2 connection.
+#[derive(Clone)]
+struct Streams(Supervisor);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, request: F) {
+        self.0.spawn("request", request);
+    }
 }
 
 /// Why a connection ended before its time: the label `reason`.
@@ -131,6 +220,7 @@ impl Server {
 enum Ending {
     HeadTimeout,
     WriteTimeout,
+    Tls,
     NoHttp,
     Broken,
 }
@@ -140,6 +230,7 @@ impl Ending {
         match self {
             Self::HeadTimeout => "head_timeout",
             Self::WriteTimeout => "write_timeout",
+            Self::Tls => "tls",
             Self::NoHttp => "no_http",
             Self::Broken => "broken",
         }

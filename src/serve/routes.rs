@@ -7,7 +7,7 @@
 //! | `/api/v1/services` | each service and what it offers, as JSON |
 //! | `/probe` | one read of a target, if the config allows it |
 //! | `/-/healthy` | 200 while every part of the exporter works, else 503 |
-//! | `POST /-/reload` | reads the config file again; from the same machine only |
+//! | `POST /-/reload` | reads the config file again; for users, and else from the same machine only |
 //! | `/-/ready` | 200 once every source was read to its end or has failed, else 503 |
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -89,7 +89,7 @@ impl Routes {
         let (status, kind, body) = match known {
             None => (StatusCode::NOT_FOUND, TEXT, Bytes::from_static(b"not found; try /metrics\n")),
             Some(RELOAD) if matches!(*request.method(), Method::POST | Method::PUT) => {
-                self.reload(trusted).await
+                self.reload(trusted, request.headers()).await
             }
             Some(path) if !readable || path == RELOAD => {
                 (StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("use {}\n", allowed(known)).into())
@@ -150,9 +150,16 @@ impl Routes {
     }
 
     /// All or nothing: what is wrong is told, and the old config goes on.
-    async fn reload(&self, trusted: bool) -> Answer {
+    async fn reload(&self, trusted: bool, headers: &HeaderMap) -> Answer {
         let (status, text) = match &self.reload {
-            _ if !trusted => (StatusCode::FORBIDDEN, "only from the same machine\n".into()),
+            // A browser sends what it knows of its user along, whichever page asks.
+            _ if headers.contains_key(ORIGIN) => {
+                (StatusCode::FORBIDDEN, "not from a web page\n".into())
+            }
+            _ if !trusted => {
+                let what = "only from the same machine, or with a password or client certificate (web.config_file)\n";
+                (StatusCode::FORBIDDEN, what.into())
+            }
             None => (StatusCode::NOT_FOUND, "nothing to reload: there is no --config\n".into()),
             Some(reload) => match reload.now().await {
                 Some(Ok(services)) => (StatusCode::OK, format!("reloaded; services: {services}\n")),

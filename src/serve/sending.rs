@@ -1,11 +1,11 @@
 //! Answers on their way, and clients that do not take them.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,34 +20,90 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// The answers of one connection.
 #[derive(Debug)]
-pub(super) struct Answers {
-    open: AtomicUsize,
-    last: Mutex<Instant>,
+pub(super) struct Answers(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    next: u64,
+    /// Requests that are not answered to the end: when something was taken of the answer last.
+    open: BTreeMap<u64, Option<Instant>>,
+    /// Since when there is none, if there is none.
+    idle: Instant,
 }
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { open: AtomicUsize::new(0), last: Mutex::new(Instant::now()) }
+        Self(Mutex::new(State { next: 0, open: BTreeMap::new(), idle: Instant::now() }))
     }
 }
 
 impl Answers {
-    fn moved(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends when nothing was taken of the open answers for so long.
+    /// A request has come.
+    pub(super) fn begin(self: &Arc<Self>) -> Open {
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.open.insert(id, None);
+        Open { id, answers: Arc::clone(self) }
+    }
+
+    /// Ends when nothing was taken of one of the answers for so long.
     pub(super) async fn stalled(&self, limit: Duration) {
         loop {
-            let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(end) = last.checked_add(limit) else { return pending().await };
-            let is_open = self.open.load(Ordering::Relaxed) > 0;
-            match (end <= Instant::now(), is_open) {
-                (true, true) => return,
-                (true, false) => sleep(limit).await,
-                (false, _) => sleep_until(end).await,
+            let oldest = self.state().open.values().flatten().min().copied();
+            if !waited(oldest, limit).await {
+                return;
             }
         }
+    }
+
+    /// Ends when there was no request for so long.
+    pub(super) async fn idle(&self, limit: Duration) {
+        loop {
+            let idle = {
+                let state = self.state();
+                state.open.is_empty().then_some(state.idle)
+            };
+            if !waited(idle, limit).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether there is still something to wait for, after having waited for it.
+async fn waited(since: Option<Instant>, limit: Duration) -> bool {
+    match since.map(|since| since.checked_add(limit)) {
+        Some(Some(end)) if end <= Instant::now() => return false,
+        Some(Some(end)) => sleep_until(end).await,
+        Some(None) => pending().await,
+        None => sleep(limit).await,
+    }
+    true
+}
+
+/// A request that is not answered to the end.
+#[derive(Debug)]
+pub(super) struct Open {
+    id: u64,
+    answers: Arc<Answers>,
+}
+
+impl Open {
+    fn moved(&self) {
+        self.answers.state().open.insert(self.id, Some(Instant::now()));
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut state = self.answers.state();
+        state.open.remove(&self.id);
+        state.idle = Instant::now();
     }
 }
 
@@ -55,26 +111,15 @@ impl Answers {
 #[derive(Debug)]
 pub(super) struct Answer {
     rest: Bytes,
-    answers: Arc<Answers>,
+    open: Open,
     /// Its place among those that may be made at once.
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
-    pub(super) fn new(
-        body: Bytes,
-        answers: &Arc<Answers>,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        answers.moved();
-        answers.open.fetch_add(1, Ordering::Relaxed);
-        Self { rest: body, answers: Arc::clone(answers), _place: place }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.answers.open.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn new(body: Bytes, open: Open, place: Option<OwnedSemaphorePermit>) -> Self {
+        open.moved();
+        Self { rest: body, open, _place: place }
     }
 }
 
@@ -89,8 +134,13 @@ impl Body for Answer {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        self.answers.moved();
-        let length = self.rest.len().min(PIECE_BYTES);
+        self.open.moved();
+        let mut length = self.rest.len().min(PIECE_BYTES);
+        if length == self.rest.len() && length > 1 {
+            // HTTP/2 takes a piece as soon as the client would take a byte, and keeps it; so one more byte
+            // is taken only when the client has had the rest, and the answer is open until then.
+            length -= 1;
+        }
         let piece = self.rest.split_to(length);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

@@ -78,6 +78,8 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     pub config_reload_success: IntGauge,
     pub config_last_reload: Gauge,
+    pub web_reloads: IntCounterVec,
+    pub web_reload_success: IntGaugeVec,
     pub http_requests: IntCounterVec,
     pub http_connections: IntGauge,
     pub http_refused: IntCounter,
@@ -326,6 +328,16 @@ impl Metrics {
                     "When a config that was right was read last, in seconds since 1970; 0 if never since the start.",
                 )),
             )?,
+            web_reloads: counters(
+                "web_config_reloads_total",
+                "Times that the web config file or a certificate had changed, by result: success, or failure, after which the old one goes on.",
+                &["result"],
+            )?,
+            web_reload_success: gauges(
+                "web_config_last_reload_successful",
+                "Whether the web config file and its certificates were right when they were read last (1) or not (0).",
+                &[],
+            )?,
             http_requests: counters(
                 "http_requests_total",
                 "HTTP requests answered, by path and status code.",
@@ -340,7 +352,7 @@ impl Metrics {
             )?,
             http_ended: counters(
                 "http_connections_ended_early_total",
-                "HTTP connections that failed, by reason: head_timeout (no whole request came, also where a client kept its connection for another one), write_timeout (the client took nothing of an answer), no_http, broken.",
+                "HTTP connections that failed, by reason: head_timeout (no whole request came, also where a client kept its connection for another one), write_timeout (the client took nothing of an answer), tls (no common version or cipher suite, or a certificate was refused), no_http, broken.",
                 &["reason"],
             )?,
             tasks_lost: r.registered(IntCounter::with_opts(options(

@@ -11,3 +11,4 @@ pub mod service;
 pub mod state;
 pub mod trace;
 pub mod variables;
+pub mod web;

@@ -6,8 +6,8 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::tokio_runtime;
-use crate::app::listen::{bind, of_systemd};
-use crate::app::{App, Stations};
+use crate::app::listen::{bind, guard, of_systemd};
+use crate::app::{App, Source, Stations};
 use crate::config::Config;
 use crate::frame::packets::TraceLines;
 use crate::runtime::signals::{asked_to_stop, reload_on_hangup};
@@ -32,7 +32,9 @@ pub fn run(config: Config, file: Option<(PathBuf, Config)>) -> anyhow::Result<()
             if config.web.systemd_socket { of_systemd()? } else { bind(&config.listen)? };
         let mut stations = Stations::new(&config, TraceLines::Keep)?;
         stations.keep_state(&config)?;
-        let app = App::build(config, file, stations);
+        let guard = guard(&config, &stations.metrics)?;
+        let source = file.map(|(file, config)| Source { file, config, guard: guard.clone() });
+        let app = App::build(config, source, stations);
         app.start().await?;
         if let Some(reload) = app.reload() {
             let stop = app.supervisor().stop().clone();
@@ -43,7 +45,7 @@ pub fn run(config: Config, file: Option<(PathBuf, Config)>) -> anyhow::Result<()
                 tracing::error!(%error, "cannot take signals, stopping");
             }
         };
-        app.run(listeners, stop).await;
+        app.run(listeners, guard, stop).await;
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    date_time_ymd,
+    SanType, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -46,6 +46,13 @@ impl Authority {
         let mut params = params(names);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
+        self.sign(params)
+    }
+
+    /// A client's with a name of any kind.
+    pub(crate) fn signs_name(&self, name: SanType) -> Pair {
+        let mut params = params(&[]);
+        params.subject_alt_names = vec![name];
         self.sign(params)
     }
 

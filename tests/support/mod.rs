@@ -2,6 +2,7 @@
 
 pub(crate) mod captured;
 pub(crate) mod certificates;
+pub(crate) mod curl;
 pub(crate) mod endpoint;
 pub(crate) mod exporter;
 pub(crate) mod go;

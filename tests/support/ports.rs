@@ -21,3 +21,10 @@ pub(crate) fn free() -> SocketAddr {
     }
     panic!("no free port between {FIRST} and {LAST}");
 }
+
+/// Our own address that is not loopback, which is as good as another machine's; if there is one.
+pub(crate) fn not_loopback() -> Option<String> {
+    let output = std::process::Command::new("hostname").arg("-I").output().unwrap();
+    let addresses = String::from_utf8(output.stdout).unwrap();
+    addresses.split_whitespace().find(|text| !text.contains(':')).map(str::to_owned)
+}

@@ -35,6 +35,11 @@ impl Prometheus {
         Self::scraping_with(&newest(), "1s", target, keys, &[])
     }
 
+    /// Prometheus 2; `keys`: more of the scrape config, after a comma.
+    pub(crate) fn scraping_by(target: SocketAddr, keys: &str) -> Self {
+        Self::scraping_with("prometheus".as_ref(), "1s", target, keys, &[])
+    }
+
     /// Prometheus 2 that asks for protobuf.
     pub(crate) fn scraping_natives(target: SocketAddr) -> Self {
         let flags = ["--enable-feature=native-histograms"];
@@ -145,6 +150,14 @@ fn encoded(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// What promtool says of a web configuration file, if it is wrong.
+pub(crate) fn check_web_config(file: &Path) -> Result<(), String> {
+    let promtool = newest().with_file_name("promtool");
+    let output = Command::new(promtool).args(["check", "web-config"]).arg(file).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said) }
 }
 
 /// Has promtool check a page.

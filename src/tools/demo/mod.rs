@@ -81,7 +81,7 @@ pub fn run(listen: Option<Listen>) -> anyhow::Result<()> {
             let _signal = asked_to_stop().await;
             let _gone = stop.send(());
         });
-        app.run(listeners, async {
+        app.run(listeners, None, async {
             let _ended = stopped.await;
         })
         .await;

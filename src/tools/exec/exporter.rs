@@ -16,7 +16,7 @@ use tracing::{debug, error, warn};
 
 use super::control::{Before, Control, Handover, Message};
 use super::thread;
-use crate::app::listen::{adopt, bind_patiently};
+use crate::app::listen::{adopt, bind_patiently, guard_patiently};
 use crate::app::{App, Stations};
 use crate::config::Config;
 use crate::frame::packets::TraceLines;
@@ -231,12 +231,12 @@ async fn serve(
     control: &Control,
     mut stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
-    let listen = config.listen.clone();
+    let (settings, metrics) = (config.clone(), Arc::clone(&stations.metrics));
     let app = App::build(config, None, stations);
     app.start().await?;
     let listeners = if inherited.is_empty() {
         let listeners = tokio::select! {
-            listeners = bind_patiently(&listen) => listeners,
+            listeners = bind_patiently(&settings.listen) => listeners,
             _ = &mut stopped => return Ok(()),
         };
         let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
@@ -245,9 +245,13 @@ async fn serve(
         }
         listeners
     } else {
-        adopt(inherited, &listen)?
+        adopt(inherited, &settings.listen)?
     };
-    app.run(listeners, async move {
+    let guard = tokio::select! {
+        guard = guard_patiently(&settings, &metrics) => guard,
+        _ = &mut stopped => return Ok(()),
+    };
+    app.run(listeners, guard, async move {
         // The sender's end is the same as its word.
         let _ended = stopped.await;
     })
