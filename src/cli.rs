@@ -262,8 +262,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Detect(args) => return Ok(tools::detect::run(&args.files, &args.params())?),
         Command::Check { file } => {
             let config = read_config(&file)?;
-            check_web(&config)?;
-            tools::check::report(&file, &config)?;
+            let web = check_web(&config)?;
+            tools::check::report(&file, &config, web.as_ref())?;
         }
         Command::Demo { listen } => tools::demo::run(listen)?,
         Command::Completions { shell } => {
@@ -336,8 +336,8 @@ fn override_with(config: &mut Config, common: &Common) -> Result<(), Failure> {
 }
 
 /// A web configuration file that is wrong is told before anything starts.
-fn check_web(config: &Config) -> Result<(), Failure> {
-    config.web.config_file.as_deref().map_or(Ok(()), guard::check).map_err(Failure::Usage)
+fn check_web(config: &Config) -> Result<Option<guard::Checked>, Failure> {
+    config.web.config_file.as_deref().map(guard::check).transpose().map_err(Failure::Usage)
 }
 
 fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {

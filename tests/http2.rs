@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +9,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -64,7 +62,8 @@ impl Server {
         runtime.block_on(async {
             let stream = TcpStream::connect(self.exporter.address()).await.unwrap();
             let name = ServerName::try_from("127.0.0.1").unwrap();
-            let stream = self.connector().connect(name, stream).await.unwrap();
+            let connector = TlsConnector::from(self.authority.client(&[b"h2"]));
+            let stream = connector.connect(name, stream).await.unwrap();
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
             let (sender, connection) = Builder::new(TokioExecutor::new())
                 .initial_stream_window_size(WINDOW)
@@ -79,20 +78,6 @@ impl Server {
             };
             timeout(PATIENCE, both).await.expect("the exporter ends the connection")
         })
-    }
-
-    fn connector(&self) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        let pem = fs::read(self.authority.file()).unwrap();
-        roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        TlsConnector::from(Arc::new(config))
     }
 
     fn wait_for(&self, reason: &str, value: f64) {
@@ -163,4 +148,21 @@ fn headers_without_end_are_refused_and_more_streams_than_allowed_wait() {
     });
     assert!(ended.is_none(), "{ended:?}");
     server.wait_until_alone();
+}
+
+#[test]
+fn a_connection_that_is_open_does_not_hold_up_the_end() {
+    let mut server = Server::start();
+    let pid = server.exporter.process.0.id();
+    let ended = server.with(|mut sender| async move {
+        assert_eq!(get(&mut sender, "/-/healthy").await.unwrap().status(), 200);
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        std::future::pending::<()>().await;
+        drop(sender);
+    });
+    assert!(ended.is_some());
+    assert_eq!(server.exporter.process.end("the exporter").code(), Some(0));
+    let log = server.exporter.stderr.text();
+    assert!(!log.contains("have not ended"), "{log}");
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::Path;
 
 use rcgen::SanType;
+use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::certificates::{Authority, Pair};
@@ -13,8 +14,9 @@ use crate::support::curl::{self, Curled, curl};
 use crate::support::exporter::Exporter;
 use crate::support::http;
 use crate::support::metrics::Page;
+use crate::support::process::exporter_of;
 use crate::support::prometheus::Prometheus;
-use crate::support::wait::wait_until_or;
+use crate::support::wait::{wait_until, wait_until_or};
 
 /// An exporter that speaks TLS.
 struct Secured {
@@ -331,6 +333,81 @@ fn what_is_wrong_is_told_before_anything_starts() {
     let output = crate::support::exporter::output(&["check", config]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("web config: cannot read") && said.contains(path), "{said}");
+}
+
+#[test]
+fn check_tells_what_a_file_comes_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, web) = (folder.path().join("config.yaml"), folder.path().join("web.yml"));
+    let service = "services: [{name: s, trace: {stdin: true}}]\n";
+    fs::write(&config, format!("web: {{config_file: {}}}\n{service}", web.display())).unwrap();
+    let authority = Authority::new();
+    let pair = authority.signs(HOST);
+    let text = format!(
+        "tls_server_config: {{cert_file: {}, key_file: {}, min_version: TLS10}}\n\
+         basic_auth_users: {{me: '{}'}}",
+        pair.cert,
+        pair.key,
+        bcrypt::hash("x", 4).unwrap()
+    );
+    for (text, told) in [
+        (text.as_str(), "  web: TLS, users: 1\n  web: left out: "),
+        ("", "  web: no TLS, whoever asks\n  s: trace"),
+    ] {
+        fs::write(&web, text).unwrap();
+        let output = crate::support::exporter::output(&["check", config.to_str().unwrap()]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_disconnected() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (config, web) = (folder.path().join("config.yaml"), folder.path().join("web.yml"));
+    let pair = authority.signs(HOST);
+    let text = format!("tls_server_config: {{cert_file: {}, key_file: {}}}", pair.cert, pair.key);
+    fs::write(&web, text).unwrap();
+    let text = format!(
+        "web: {{config_file: {}, write_timeout: 1s}}\n\
+         services: [{{name: s, trace: {{stdin: true}}}}]\n",
+        web.display()
+    );
+    fs::write(&config, text).unwrap();
+    let exporter = Exporter::run(&["--config", config.to_str().unwrap()]);
+    let stream = TcpStream::connect(exporter.address()).unwrap();
+    let name = "127.0.0.1".try_into().unwrap();
+    let client = rustls::ClientConnection::new(authority.client(&[]), name).unwrap();
+    let mut slow = rustls::StreamOwned::new(client, stream);
+    // More than fits into all buffers between us.
+    slow.write_all(&b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3000)).unwrap();
+    curl::wait_for(&exporter, "https", &["--insecure"], &ended("write_timeout"), 1.0);
+    let connections = "godebug_exporter_http_connections";
+    curl::wait_for(&exporter, "https", &["--insecure"], connections, 1.0);
+}
+
+#[test]
+fn exec_waits_for_a_file_that_broke_meanwhile() {
+    let authority = Authority::new();
+    let pair = authority.signs(HOST);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.yml");
+    let web = format!("tls_server_config: {{cert_file: {}, key_file: {}}}", pair.cert, pair.key);
+    fs::write(&file, &web).unwrap();
+    let exec = Exporter::exec(&["--web-config-file", file.to_str().unwrap()], &["sleep", "600"]);
+    let pid = exec.process.0.id();
+    let url = format!("https://{}/-/healthy", exec.address());
+    let ca = authority.file();
+    let flags = ["--cacert", ca.as_str(), "--max-time", "1"];
+    wait_until("it serves", || (curl(&url, &flags).status == 200).then_some(()));
+    fs::write(&file, "tls_server_config: {cert_file: none}").unwrap();
+    kill_process(wait_until("an exporter", || exporter_of(pid)), Signal::KILL).unwrap();
+    exec.stderr
+        .line("it is told", |line| line.contains("no /metrics yet, trying again").then_some(()));
+    assert_eq!(curl(&url, &flags).status, 0);
+    fs::write(&file, &web).unwrap();
+    wait_until("it serves again", || (curl(&url, &flags).status == 200).then_some(()));
 }
 
 #[test]

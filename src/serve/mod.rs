@@ -46,6 +46,9 @@ const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 /// Requests at once on a connection of HTTP/2; Prometheus has one.
 const STREAMS_MAX: u32 = 16;
 
+/// How long a client of HTTP/2 that has no request open may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// So much of an answer waits inside HTTP/2, where it cannot be stopped any more.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
@@ -193,14 +196,16 @@ impl Server {
         connection.as_mut().graceful_shutdown();
         // What was begun is ended, unless the client does not take it or does not answer any more.
         let gone = async {
-            tokio::time::sleep(self.write_timeout).await;
-            answers.idle(Duration::ZERO).await;
+            tokio::time::sleep(GOODBYE).await;
+            while !answers.are_given() {
+                tokio::time::sleep(GOODBYE).await;
+            }
         };
         tokio::select! {
             // However the client takes it.
             _closed = &mut connection => ending,
             () = answers.stalled(self.write_timeout) => Err(Ending::WriteTimeout),
-            () = gone => Err(Ending::WriteTimeout),
+            () = gone => ending,
         }
     }
 }

@@ -61,6 +61,11 @@ impl Answers {
         }
     }
 
+    /// Whether no request is open.
+    pub(super) fn are_given(&self) -> bool {
+        self.state().open.is_empty()
+    }
+
     /// Ends when there was no request for so long.
     pub(super) async fn idle(&self, limit: Duration) {
         loop {

@@ -7,12 +7,13 @@ use anyhow::Context;
 
 use crate::config::endpoint::shown;
 use crate::config::{Config, Service};
+use crate::serve::guard::Checked;
 
 /// Prints the services.
 ///
 /// # Errors
 /// Stdout cannot be written to.
-pub fn report(file: &Path, config: &Config) -> anyhow::Result<()> {
+pub fn report(file: &Path, config: &Config, web: Option<&Checked>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let services = config.services.len();
     let plural = if services == 1 { "" } else { "s" };
@@ -24,6 +25,14 @@ pub fn report(file: &Path, config: &Config) -> anyhow::Result<()> {
         listen.join(", ")
     )
     .context("cannot write to stdout")?;
+    if let Some(Checked { tls, users, left_out }) = web {
+        let by = if *tls { "TLS" } else { "no TLS" };
+        let who = if *users == 0 { "whoever asks".into() } else { format!("users: {users}") };
+        writeln!(out, "  web: {by}, {who}").context("cannot write to stdout")?;
+        for what in left_out {
+            writeln!(out, "  web: left out: {what}").context("cannot write to stdout")?;
+        }
+    }
     if let Some(otlp) = &config.otlp {
         writeln!(out, "  pushes by {}", otlp.told()).context("cannot write to stdout")?;
     }

@@ -23,7 +23,7 @@ use passwords::{Passwords, Verdict};
 use rules::Rules;
 use tls::Acceptor;
 
-pub use rules::check;
+pub use rules::{Checked, check};
 
 /// How old what we know of the files may be. A look reads a few small files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -180,6 +180,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_is_no_user_is_not_told_by_the_time_it_takes() {
+        let hash = Secret(bcrypt::hash("right", 9).unwrap());
+        let users = Users::new(vec![User { name: "a".into(), hash, cost: 9 }]);
+        let mut least = [Duration::MAX; 2];
+        for _ in 0..3 {
+            for (user, least) in ["a", "nobody"].into_iter().zip(&mut least) {
+                // Without the rest after the one before.
+                let (passwords, began) = (Passwords::new().unwrap(), Instant::now());
+                let verdict = passwords.check(&users, user, b"wrong", Duration::MAX).await;
+                assert_eq!(verdict, Verdict::Wrong);
+                *least = began.elapsed().min(*least);
+            }
+        }
+        let [known, unknown] = least.map(|least| least.as_secs_f64());
+        assert!((0.5..2.0).contains(&(known / unknown)), "{known} {unknown}");
+    }
+
+    #[tokio::test]
     async fn a_changed_hash_forgets_the_old_password() {
         let (before, passwords) = (users(&["a"]), Passwords::new().unwrap());
         let check = |users, password| passwords.check(users, "a", password, Duration::MAX);

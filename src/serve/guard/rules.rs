@@ -24,12 +24,25 @@ pub(in crate::serve) struct Rules {
     pub(super) left_out: Vec<String>,
 }
 
+/// What a web configuration file comes to.
+#[derive(Debug)]
+pub struct Checked {
+    /// Served by TLS.
+    pub tls: bool,
+    /// Users; 0: whoever asks.
+    pub users: usize,
+    /// What of it is left out.
+    pub left_out: Vec<String>,
+}
+
 /// Whether a web configuration file and those that it names are right; blocks.
 ///
 /// # Errors
 /// Every problem that they have.
-pub fn check(path: &Path) -> Result<(), Vec<String>> {
-    Rules::read(path).map(drop)
+pub fn check(path: &Path) -> Result<Checked, Vec<String>> {
+    let rules = Rules::read(path)?;
+    let (tls, users) = (rules.tls.is_some(), rules.users.count());
+    Ok(Checked { tls, users, left_out: rules.left_out })
 }
 
 impl Rules {
