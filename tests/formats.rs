@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use godebug_exporter::aggregate::catalog::METRICS;
 use godebug_exporter::config::file;
 use godebug_exporter::export::accept;
-use godebug_exporter::export::page::Content;
 use godebug_exporter::frame::packets::TraceLines;
-use godebug_exporter::model::exposition::{Escaping, Exposition, Format, Wanted};
-use godebug_exporter::model::metric::{NameSet, Since};
+use godebug_exporter::model::exposition::{Escaping, Format, Wanted};
+use godebug_exporter::model::metric::Since;
 use godebug_exporter::model::sink::TraceSink;
 use godebug_exporter::pipeline::{Pipeline, services::Pipelines};
 use godebug_exporter::telemetry::metrics::Metrics;
@@ -31,14 +30,14 @@ const FORMATS: [Format; 5] =
     [Format::Text, Format::Text1, Format::OpenMetrics, Format::OpenMetrics0, Format::Protobuf];
 
 /// Two services with equal labels that say the same.
-fn two_services() -> Pipelines {
+fn two_services(more: &str) -> Pipelines {
     let labels = r#"labels: {team: "a \"b\" \\c\n"}"#;
     let service = |name: &str| {
         format!(
             "{{name: {name}, {labels}, trace: {{file: /nowhere/{name}}}, expvar: {{url: 'http://h/', by_size: true}}}}"
         )
     };
-    let text = format!("services: [{}, {}]", service("a"), service("b"));
+    let text = format!("{more}services: [{}, {}]", service("a"), service("b"));
     let config = file::read(&text).unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let pipelines: Vec<Arc<Pipeline>> = config
@@ -84,7 +83,7 @@ fn assert_same(expected: &Lines, found: &Lines) {
 
 #[test]
 fn every_form_has_the_same_series_and_values() {
-    let pipelines = two_services();
+    let pipelines = two_services("");
     let text = String::from_utf8(page(&pipelines, Format::Text)).unwrap();
     let types = Page::read(&text).types().clone();
     let expected = lines(text.lines().filter(|line| !line.starts_with('#')).map(sample));
@@ -158,7 +157,7 @@ fn check_created(open: &BTreeMap<String, open_metrics::Family>, proto: &[protobu
 
 #[test]
 fn promtool_finds_nothing_wrong_with_the_text_forms() {
-    let pipelines = two_services();
+    let pipelines = two_services("");
     for format in [Format::Text, Format::Text1] {
         check_page(std::str::from_utf8(&page(&pipelines, format)).unwrap());
     }
@@ -246,14 +245,9 @@ fn families_and_services_are_left_out_as_asked() {
 
 #[test]
 fn those_who_come_from_the_collector_keep_the_names_of_memstats() {
-    let (names, wanted) = (NameSet::ExpvarReceiver, Wanted::default());
-    let pipelines = two_services();
-    let (services, own) = pipelines.snapshot();
-    let content = Content { catalog: METRICS, services: &services, own: &own };
-    let exposition = Exposition { names, ..Exposition::default() };
-    let page = content.write(exposition, &wanted, &mut |_| {});
+    let pipelines = two_services("metrics: {names: expvarreceiver}\n");
+    let (page, default) = (pipelines.page(), two_services("").page());
     let page = Page::read(std::str::from_utf8(&page).unwrap());
-    let default = pipelines.page();
     let default = Page::read(std::str::from_utf8(&default).unwrap());
     for (theirs, ours, kind) in [
         ("process_runtime_memstats_heap_alloc_bytes", "go_memstats_heap_alloc_bytes", "gauge"),

@@ -21,6 +21,25 @@ pub struct Family<'a> {
     pub has_unit: bool,
 }
 
+impl Family<'_> {
+    /// Whether somebody who wants these names, or all, wants it: by its own name, or that of one of its lines,
+    /// because a part of a family says little.
+    #[must_use]
+    pub fn is_wanted(&self, names: &[String]) -> bool {
+        let is_of = |name: &String| {
+            let Some(end) = name.strip_prefix(self.name) else {
+                return self.name.strip_prefix(name.as_str()) == Some("_total");
+            };
+            match self.kind {
+                Kind::Histogram => matches!(end, "" | "_bucket" | "_sum" | "_count" | "_created"),
+                Kind::Summary => matches!(end, "" | "_sum" | "_count" | "_created"),
+                _ => end.is_empty(),
+            }
+        };
+        names.is_empty() || names.iter().any(is_of)
+    }
+}
+
 /// The value of a series.
 #[derive(Debug, Clone, Copy)]
 pub enum Sample<'a> {
@@ -110,29 +129,43 @@ impl<'a> From<&'a VariableValue> for Sample<'a> {
 
 /// A format.
 pub trait Writer {
+    /// What the series of a family need to know of it.
+    type Head;
+
     /// Labels as they stand before a series' own.
     fn labels<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Vec<u8>;
 
-    /// A family begins.
-    fn begin(&mut self, family: &Family<'_>);
+    /// Of a family.
+    fn head(&self, family: &Family<'_>) -> Self::Head;
 
-    /// One of its series. `created_ns`: since when it counts, in nanoseconds since 1970.
+    /// Writes a series. `created_ns`: since when it counts, in nanoseconds since 1970.
     fn series<'l>(
         &mut self,
+        out: &mut Vec<u8>,
+        head: &Self::Head,
         identity: &[u8],
         labels: impl Iterator<Item = (&'l str, &'l str)>,
         sample: &Sample<'_>,
         created_ns: Option<u64>,
     );
 
-    /// The family is at its end.
-    fn end(&mut self);
+    /// Writes what stands before the series of a family, which are so many bytes.
+    fn begin(&self, out: &mut Vec<u8>, family: &Family<'_>, head: &Self::Head, bytes: usize);
 
     /// The page is at its end.
-    fn finish(&mut self);
+    fn finish(&self, out: &mut Vec<u8>);
 
-    /// What was written and not yet taken.
-    fn written(&mut self) -> &mut Vec<u8>;
+    /// Writes a family whose series are there, and takes them.
+    fn family(
+        &self,
+        out: &mut Vec<u8>,
+        family: &Family<'_>,
+        head: &Self::Head,
+        series: &mut Vec<u8>,
+    ) {
+        self.begin(out, family, head, series.len());
+        out.append(series);
+    }
 }
 
 /// A service's labels, in their order.

@@ -3,35 +3,34 @@
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::family::{Family, Histogram, Sample, Writer};
+use crate::model::exposition::Wanted;
 use crate::model::metric::Kind;
 
 /// The label that says whose a series is.
 const SERVICE: &str = "service";
 
-/// Writes them; of those `services` alone, if any is named.
-pub fn write(
-    families: &[MetricFamily],
-    services: &[String],
-    writer: &mut impl Writer,
-    take: &mut impl FnMut(&mut Vec<u8>),
+/// Writes those that are wanted, each for itself; of those `services` alone, if any is named.
+pub fn write<W: Writer>(
+    out: &mut Vec<Vec<u8>>,
+    families: impl Iterator<Item = MetricFamily>,
+    wanted: &Wanted,
+    writer: &mut W,
 ) {
+    let mut written = Vec::new();
     for family in families {
-        let mut metrics =
-            family.get_metric().iter().filter(|metric| is_wanted(metric, services)).peekable();
-        if metrics.peek().is_none() {
+        let metrics = family.get_metric().iter();
+        let mut metrics = metrics.filter(|metric| is_wanted(metric, &wanted.services)).peekable();
+        let kind = kind(&family);
+        let (name, help) = (family.name(), family.help());
+        let described = Family { name, help, kind, base_taken: false, has_unit: true };
+        if metrics.peek().is_none() || !described.is_wanted(&wanted.names) {
             continue;
         }
-        let kind = kind(family);
-        writer.begin(&Family {
-            name: family.name(),
-            help: family.help(),
-            kind,
-            base_taken: false,
-            has_unit: true,
-        });
-        metrics.for_each(|metric| series(writer, kind, metric));
-        writer.end();
-        take(writer.written());
+        let head = writer.head(&described);
+        metrics.for_each(|metric| series(writer, &mut written, &head, kind, metric));
+        let mut whole = Vec::new();
+        writer.family(&mut whole, &described, &head, &mut written);
+        out.push(whole);
     }
 }
 
@@ -50,12 +49,18 @@ fn kind(family: &MetricFamily) -> Kind {
     }
 }
 
-fn series(writer: &mut impl Writer, kind: Kind, metric: &Metric) {
+fn series<W: Writer>(
+    writer: &mut W,
+    out: &mut Vec<u8>,
+    head: &W::Head,
+    kind: Kind,
+    metric: &Metric,
+) {
     let labels = metric.get_label().iter().map(|pair| (pair.name(), pair.value()));
     match kind {
         Kind::Counter => {
             let value = metric.get_counter().get_value();
-            writer.series(&[], labels, &Sample::Number(value.into()), None);
+            writer.series(out, head, &[], labels, &Sample::Number(value.into()), None);
         }
         Kind::Histogram => {
             let histogram = metric.get_histogram();
@@ -73,11 +78,11 @@ fn series(writer: &mut impl Writer, kind: Kind, metric: &Metric) {
                 sum: Some(histogram.get_sample_sum()),
                 exponential: None,
             };
-            writer.series(&[], labels, &Sample::Histogram(sample), None);
+            writer.series(out, head, &[], labels, &Sample::Histogram(sample), None);
         }
         Kind::Gauge | Kind::Summary | Kind::Untyped => {
             let value = metric.get_gauge().get_value();
-            writer.series(&[], labels, &Sample::Number(value.into()), None);
+            writer.series(out, head, &[], labels, &Sample::Number(value.into()), None);
         }
     }
 }

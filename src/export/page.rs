@@ -1,5 +1,9 @@
 //! A whole page: the services' families, their own variables, and ours, in the form that was asked
 //! for.
+//!
+//! Services come one after the other, and a page has one family after the other. So what a service says is
+//! written at once, each family into a buffer of its own, and its snapshot is not kept: it is larger than
+//! what is written of it.
 
 use prometheus::proto::MetricFamily;
 
@@ -11,108 +15,185 @@ use crate::model::exposition::{Exposition, Format, Wanted};
 use crate::model::metric::{Desc, Kind, NameSet};
 use crate::model::snapshot::{Series, ServiceSnapshot};
 
-/// What a page is made of: one moment.
-#[derive(Debug, Clone, Copy)]
-pub struct Content<'a> {
-    /// What the services' metrics are.
-    pub catalog: &'a [Desc],
-    /// The services.
-    pub services: &'a [ServiceSnapshot],
-    /// The exporter's own families.
-    pub own: &'a [MetricFamily],
+/// A page that is being made.
+#[derive(Debug)]
+pub struct Draft<'a>(Form<'a>);
+
+#[derive(Debug)]
+enum Form<'a> {
+    Text(Page<'a, Text>),
+    Protobuf(Page<'a, Protobuf>),
 }
 
-impl Content<'_> {
-    /// Writes the page. What was written is offered to `take` now and then, and what that leaves is
-    /// given at the end.
+#[derive(Debug)]
+struct Page<'a, W: Writer> {
+    wanted: &'a Wanted,
+    writer: W,
+    services: Services<W::Head>,
+    /// Our families.
+    own: Vec<Vec<u8>>,
+}
+
+/// The families of the catalogue.
+#[derive(Debug)]
+pub(super) struct Services<H> {
+    catalog: &'static [Desc],
+    families: Vec<Part<H>>,
+    /// So many services are still to come.
+    expected: usize,
+}
+
+/// A family as far as it is written.
+#[derive(Debug)]
+struct Part<H> {
+    family: Family<'static>,
+    head: H,
+    series: Vec<u8>,
+    is_wanted: bool,
+}
+
+impl<'a> Draft<'a> {
+    /// Of about so many services, whose metrics are those of `catalog`.
     #[must_use]
-    pub fn write(
-        &self,
+    pub fn new(
+        catalog: &'static [Desc],
         exposition: Exposition,
-        wanted: &Wanted,
-        take: &mut impl FnMut(&mut Vec<u8>),
-    ) -> Vec<u8> {
-        let (escaping, names) = (wanted.escaping.unwrap_or_default(), exposition.names);
-        match wanted.format {
+        wanted: &'a Wanted,
+        services: usize,
+    ) -> Self {
+        let escaping = wanted.escaping.unwrap_or_default();
+        let of = Of { catalog, names: exposition.names, services };
+        Self(match wanted.format {
             Format::Text | Format::Text1 => {
-                self.by(Text::prometheus(escaping), names, wanted, take)
+                Form::Text(Page::new(Text::prometheus(escaping), wanted, &of))
             }
             Format::OpenMetrics | Format::OpenMetrics0 => {
-                self.by(Text::open_metrics(escaping, exposition.created), names, wanted, take)
+                let writer = Text::open_metrics(escaping, exposition.created);
+                Form::Text(Page::new(writer, wanted, &of))
             }
             Format::Protobuf => {
-                self.by(Protobuf::new(escaping, exposition.classic_histograms), names, wanted, take)
+                let writer = Protobuf::new(escaping, exposition.classic_histograms);
+                Form::Protobuf(Page::new(writer, wanted, &of))
+            }
+        })
+    }
+
+    /// Writes the series of a service, without its own variables.
+    pub fn service(&mut self, service: &ServiceSnapshot) {
+        match &mut self.0 {
+            Form::Text(page) => page.services.add(service, &mut page.writer),
+            Form::Protobuf(page) => page.services.add(service, &mut page.writer),
+        }
+    }
+
+    /// Writes the exporter's own families.
+    pub fn own(&mut self, families: impl Iterator<Item = MetricFamily>) {
+        match &mut self.0 {
+            Form::Text(page) => own::write(&mut page.own, families, page.wanted, &mut page.writer),
+            Form::Protobuf(page) => {
+                own::write(&mut page.own, families, page.wanted, &mut page.writer);
             }
         }
     }
 
-    fn by(
-        &self,
-        mut writer: impl Writer,
-        names: NameSet,
-        wanted: &Wanted,
+    /// Puts everything together, and the variables of these services. What was written is offered to `take` now and
+    /// then, and what that leaves is given at the end.
+    #[must_use]
+    pub fn finish(
+        self,
+        services: &[ServiceSnapshot],
         take: &mut impl FnMut(&mut Vec<u8>),
     ) -> Vec<u8> {
-        let mut writer = Selected { inner: &mut writer, names: &wanted.names, skips: false };
-        Services::new(self.services, &writer).write(self.catalog, names, &mut writer, take);
-        variables::write(self.services, &mut writer, take);
-        own::write(self.own, &wanted.services, &mut writer, take);
-        writer.finish();
-        std::mem::take(writer.written())
+        match self.0 {
+            Form::Text(page) => page.finish(services, take),
+            Form::Protobuf(page) => page.finish(services, take),
+        }
     }
 }
 
-/// The services, each with its labels as they are written.
-#[derive(Debug)]
-pub struct Services<'a>(Vec<(&'a ServiceSnapshot, Vec<u8>, &'a [Series])>);
+/// What a page is of.
+struct Of {
+    catalog: &'static [Desc],
+    names: NameSet,
+    services: usize,
+}
 
-impl<'a> Services<'a> {
-    /// For one format.
-    #[must_use]
-    pub fn new(services: &'a [ServiceSnapshot], writer: &impl Writer) -> Self {
-        let one = |service: &'a ServiceSnapshot| {
-            let labels = writer.labels(family::identity(&service.identity));
-            (service, labels, service.series.as_slice())
-        };
-        Self(services.iter().map(one).collect())
+impl<'a, W: Writer> Page<'a, W> {
+    fn new(writer: W, wanted: &'a Wanted, of: &Of) -> Self {
+        let services = Services::new(of.catalog, of.names, &wanted.names, of.services, &writer);
+        Self { wanted, writer, services, own: Vec::new() }
     }
 
-    /// Every family of the catalogue that has a series.
-    pub fn write(
+    fn finish(
         mut self,
-        catalog: &[Desc],
+        services: &[ServiceSnapshot],
+        take: &mut impl FnMut(&mut Vec<u8>),
+    ) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.services.finish(&mut out, &self.writer, take);
+        variables::write(&mut out, services, &self.wanted.names, &mut self.writer, take);
+        for mut family in self.own {
+            out.append(&mut family);
+            take(&mut out);
+        }
+        self.writer.finish(&mut out);
+        out
+    }
+}
+
+impl<H> Services<H> {
+    pub(super) fn new(
+        catalog: &'static [Desc],
         names: NameSet,
-        writer: &mut impl Writer,
+        wanted: &[String],
+        expected: usize,
+        writer: &impl Writer<Head = H>,
+    ) -> Self {
+        let part = |desc| {
+            let family = described(desc, catalog, names);
+            let (head, is_wanted) = (writer.head(&family), family.is_wanted(wanted));
+            Part { family, head, series: Vec::new(), is_wanted }
+        };
+        Self { catalog, families: catalog.iter().map(part).collect(), expected }
+    }
+
+    /// Writes the series of one more service.
+    pub(super) fn add(&mut self, service: &ServiceSnapshot, writer: &mut impl Writer<Head = H>) {
+        let identity = writer.labels(family::identity(&service.identity));
+        for series in &service.series {
+            let id = usize::from(series.metric.0);
+            let Some((desc, part)) = self.catalog.get(id).zip(self.families.get_mut(id)) else {
+                continue;
+            };
+            if part.is_wanted {
+                write(writer, part, desc, service, &identity, series);
+            }
+        }
+        // The others are like the first.
+        let others = self.expected.saturating_sub(1);
+        self.expected = 0;
+        for part in self.families.iter_mut().filter(|_| others > 0) {
+            part.series.reserve_exact(part.series.len() * others);
+        }
+    }
+
+    /// Writes every family that has a series.
+    pub(super) fn finish(
+        self,
+        out: &mut Vec<u8>,
+        writer: &impl Writer<Head = H>,
         take: &mut impl FnMut(&mut Vec<u8>),
     ) {
-        for (id, desc) in catalog.iter().enumerate() {
-            let mut headed = false;
-            for (service, labels, rest) in &mut self.0 {
-                let of_others = |series: &Series| usize::from(series.metric.0) > id;
-                let end = rest.iter().position(of_others).unwrap_or(rest.len());
-                let (these, later) = rest.split_at(end);
-                *rest = later;
-                if these.is_empty() {
-                    continue;
-                }
-                if !headed {
-                    writer.begin(&head(desc, catalog, names));
-                    headed = true;
-                }
-                for series in these {
-                    write(writer, desc, service, labels, series);
-                }
-                take(writer.written());
-            }
-            if headed {
-                writer.end();
-                take(writer.written());
+        for mut part in self.families {
+            if !part.series.is_empty() {
+                writer.family(out, &part.family, &part.head, &mut part.series);
+                take(out);
             }
         }
     }
 }
 
-fn head<'a>(desc: &Desc, catalog: &[Desc], names: NameSet) -> Family<'a> {
+fn described(desc: &Desc, catalog: &[Desc], names: NameSet) -> Family<'static> {
     let (name, kind) = desc.named(names);
     let base = match kind {
         Kind::Counter => name.strip_suffix("_total"),
@@ -128,8 +209,9 @@ fn head<'a>(desc: &Desc, catalog: &[Desc], names: NameSet) -> Family<'a> {
     }
 }
 
-fn write(
-    writer: &mut impl Writer,
+fn write<W: Writer>(
+    writer: &mut W,
+    part: &mut Part<W::Head>,
     desc: &Desc,
     service: &ServiceSnapshot,
     identity: &[u8],
@@ -138,68 +220,6 @@ fn write(
     let names = desc.labels.iter().copied().chain(service.more_labels.iter().map(|name| &**name));
     let labels = names.zip(series.labels.iter().map(|value| value.as_str()));
     let created = service.starts.of(desc.since, &series.value);
-    writer.series(identity, labels, &Sample::from(&series.value), created);
-}
-
-/// Leaves out the families that nobody asked for.
-struct Selected<'a, W> {
-    inner: &'a mut W,
-    names: &'a [String],
-    skips: bool,
-}
-
-impl<W> Selected<'_, W> {
-    /// By its own name, or that of one of its lines: a part of a family says little.
-    fn is_wanted(&self, family: &Family<'_>) -> bool {
-        let is_of = |name: &String| {
-            let Some(end) = name.strip_prefix(family.name) else {
-                return family.name.strip_prefix(name.as_str()) == Some("_total");
-            };
-            match family.kind {
-                Kind::Histogram => matches!(end, "" | "_bucket" | "_sum" | "_count" | "_created"),
-                Kind::Summary => matches!(end, "" | "_sum" | "_count" | "_created"),
-                _ => end.is_empty(),
-            }
-        };
-        self.names.is_empty() || self.names.iter().any(is_of)
-    }
-}
-
-impl<W: Writer> Writer for Selected<'_, W> {
-    fn labels<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Vec<u8> {
-        self.inner.labels(labels)
-    }
-
-    fn begin(&mut self, family: &Family<'_>) {
-        self.skips = !self.is_wanted(family);
-        if !self.skips {
-            self.inner.begin(family);
-        }
-    }
-
-    fn series<'l>(
-        &mut self,
-        identity: &[u8],
-        labels: impl Iterator<Item = (&'l str, &'l str)>,
-        sample: &Sample<'_>,
-        created_ns: Option<u64>,
-    ) {
-        if !self.skips {
-            self.inner.series(identity, labels, sample, created_ns);
-        }
-    }
-
-    fn end(&mut self) {
-        if !self.skips {
-            self.inner.end();
-        }
-    }
-
-    fn finish(&mut self) {
-        self.inner.finish();
-    }
-
-    fn written(&mut self) -> &mut Vec<u8> {
-        self.inner.written()
-    }
+    let sample = Sample::from(&series.value);
+    writer.series(&mut part.series, &part.head, identity, labels, &sample, created);
 }

@@ -22,15 +22,19 @@ const BYTES: u64 = 2;
 
 const NANOS_IN_SECOND: u64 = 1_000_000_000;
 
+/// Of a family: its type, and its message without the series.
+#[derive(Debug)]
+pub struct Head {
+    kind: Kind,
+    message: Vec<u8>,
+}
+
 /// Writes the protobuf format.
 #[derive(Debug)]
 pub struct Protobuf {
-    out: Vec<u8>,
     escaping: Escaping,
     classic: bool,
-    kind: Kind,
-    /// The message of the family at hand, of its series, and of that one's value.
-    family: Vec<u8>,
+    /// The message of the series at hand, and of its value.
     metric: Vec<u8>,
     value: Vec<u8>,
     /// A message in one of these.
@@ -41,16 +45,7 @@ impl Protobuf {
     /// `classic`: also the fixed buckets of a histogram that has exponential ones.
     #[must_use]
     pub const fn new(escaping: Escaping, classic: bool) -> Self {
-        Self {
-            out: Vec::new(),
-            escaping,
-            classic,
-            kind: Kind::Untyped,
-            family: Vec::new(),
-            metric: Vec::new(),
-            value: Vec::new(),
-            inner: Vec::new(),
-        }
+        Self { escaping, classic, metric: Vec::new(), value: Vec::new(), inner: Vec::new() }
     }
 
     fn histogram(&mut self, histogram: &Histogram<'_>) {
@@ -97,17 +92,18 @@ impl Protobuf {
 }
 
 impl Writer for Protobuf {
+    type Head = Head;
+
     fn labels<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Vec<u8> {
         let (mut out, mut pair) = (Vec::new(), Vec::new());
         labels.for_each(|(name, value)| label(&mut out, &mut pair, name, value, self.escaping));
         out
     }
 
-    fn begin(&mut self, family: &Family<'_>) {
-        self.kind = family.kind;
-        self.family.clear();
-        bytes(&mut self.family, 1, escape::metric(family.name, self.escaping).as_bytes());
-        bytes(&mut self.family, 2, family.help.as_bytes());
+    fn head(&self, family: &Family<'_>) -> Head {
+        let mut message = Vec::new();
+        bytes(&mut message, 1, escape::metric(family.name, self.escaping).as_bytes());
+        bytes(&mut message, 2, family.help.as_bytes());
         let kind = match family.kind {
             Kind::Counter => 0,
             Kind::Gauge => 1,
@@ -115,14 +111,17 @@ impl Writer for Protobuf {
             Kind::Untyped => 3,
             Kind::Histogram => 4,
         };
-        number(&mut self.family, 3, kind);
+        number(&mut message, 3, kind);
         if let Some(unit) = unit(family.name).filter(|_| family.has_unit) {
-            bytes(&mut self.family, 5, unit.as_bytes());
+            bytes(&mut message, 5, unit.as_bytes());
         }
+        Head { kind: family.kind, message }
     }
 
     fn series<'l>(
         &mut self,
+        out: &mut Vec<u8>,
+        head: &Head,
         identity: &[u8],
         labels: impl Iterator<Item = (&'l str, &'l str)>,
         sample: &Sample<'_>,
@@ -137,7 +136,7 @@ impl Writer for Protobuf {
         let field = match sample {
             Sample::Number(number) => {
                 double(&mut self.value, 1, number.as_f64());
-                match self.kind {
+                match head.kind {
                     Kind::Counter => {
                         self.created(3, created_ns);
                         3
@@ -158,19 +157,15 @@ impl Writer for Protobuf {
             }
         };
         bytes(&mut self.metric, field, &self.value);
-        bytes(&mut self.family, 4, &self.metric);
+        bytes(out, 4, &self.metric);
     }
 
-    fn end(&mut self) {
-        varint(&mut self.out, self.family.len() as u64);
-        self.out.extend_from_slice(&self.family);
+    fn begin(&self, out: &mut Vec<u8>, _family: &Family<'_>, head: &Head, bytes: usize) {
+        varint(out, (head.message.len() + bytes) as u64);
+        out.extend_from_slice(&head.message);
     }
 
-    fn finish(&mut self) {}
-
-    fn written(&mut self) -> &mut Vec<u8> {
-        &mut self.out
-    }
+    fn finish(&self, _out: &mut Vec<u8>) {}
 }
 
 /// Buckets as spans of neighbours, each count as the difference to the one before.

@@ -18,25 +18,20 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Writes every family of `catalog` that has a series, with the series of all services, in the text
 /// format.
-pub fn services(page: &mut Vec<u8>, catalog: &[Desc], services: &[ServiceSnapshot]) {
+pub fn services(page: &mut Vec<u8>, catalog: &'static [Desc], services: &[ServiceSnapshot]) {
     let mut text = Text::prometheus(Escaping::Underscores);
-    page::Services::new(services, &text).write(
-        catalog,
-        NameSet::Prometheus,
-        &mut text,
-        &mut |_| {},
-    );
-    page.append(text.written());
+    let names = NameSet::Prometheus;
+    let mut families = page::Services::new(catalog, names, &[], services.len(), &text);
+    services.iter().for_each(|service| families.add(service, &mut text));
+    families.finish(page, &text, &mut |_| {});
 }
 
 /// Writes one of the text formats.
 #[derive(Debug)]
 pub struct Text {
-    out: Vec<u8>,
     escaping: Escaping,
     open_metrics: bool,
     created: bool,
-    family: Head,
     /// Of the series at hand.
     labels: Vec<u8>,
     line: Vec<u8>,
@@ -44,8 +39,9 @@ pub struct Text {
 }
 
 /// What the lines of a family begin with.
-#[derive(Debug, Default)]
-struct Head {
+#[derive(Debug)]
+pub struct Head {
+    kind: &'static str,
     /// Without the ending of OpenMetrics' counters.
     base: String,
     /// What a plain value's line adds to it.
@@ -59,11 +55,9 @@ impl Text {
     #[must_use]
     pub fn prometheus(escaping: Escaping) -> Self {
         Self {
-            out: Vec::new(),
             escaping,
             open_metrics: false,
             created: false,
-            family: Head::default(),
             labels: Vec::new(),
             line: Vec::new(),
             limits: Limits::default(),
@@ -76,73 +70,82 @@ impl Text {
         Self { open_metrics: true, created, ..Self::prometheus(escaping) }
     }
 
-    fn comment(&mut self, word: &str, text: &str) {
-        self.out.extend_from_slice(word.as_bytes());
-        name(&mut self.out, &self.family.base, self.family.quoted);
-        self.out.push(b' ');
-        escape::text(&mut self.out, text, self.open_metrics);
-        self.out.push(b'\n');
+    fn comment(&self, out: &mut Vec<u8>, head: &Head, word: &str, text: &str) {
+        out.extend_from_slice(word.as_bytes());
+        name(out, &head.base, head.quoted);
+        out.push(b' ');
+        escape::text(out, text, self.open_metrics);
+        out.push(b'\n');
     }
 
     /// A line up to its value; `limit`: the label that an instance of `limits` ends with.
-    fn start(&mut self, suffix: &str, limit: Option<(&str, f64)>) {
-        start(&mut self.out, &self.family, suffix, &self.labels, limit.is_some());
+    fn start(&self, out: &mut Vec<u8>, head: &Head, suffix: &str, limit: Option<(&str, f64)>) {
+        start(out, head, suffix, &self.labels, limit.is_some());
         if let Some((label, limit)) = limit {
-            self.out.extend_from_slice(label.as_bytes());
-            canonical(&mut self.out, limit);
-            self.out.push(b'"');
+            out.extend_from_slice(label.as_bytes());
+            canonical(out, limit);
+            out.push(b'"');
         }
-        close(&mut self.out, &self.family, &self.labels, limit.is_some());
+        close(out, head, &self.labels, limit.is_some());
     }
 
-    fn line(&mut self, suffix: &str, limit: Option<(&str, f64)>, value: Number) {
-        self.start(suffix, limit);
-        number(&mut self.out, value);
-        self.out.push(b'\n');
+    fn line(
+        &self,
+        out: &mut Vec<u8>,
+        head: &Head,
+        suffix: &str,
+        limit: Option<(&str, f64)>,
+        value: Number,
+    ) {
+        self.start(out, head, suffix, limit);
+        number(out, value);
+        out.push(b'\n');
     }
 
-    fn histogram(&mut self, histogram: &Histogram<'_>) {
+    fn histogram(&mut self, out: &mut Vec<u8>, head: &Head, histogram: &Histogram<'_>) {
         self.line.clear();
-        start(&mut self.line, &self.family, "_bucket", &self.labels, true);
+        start(&mut self.line, head, "_bucket", &self.labels, true);
         let limits = self.limits.of(histogram.bounds);
         let (mut digits, mut count) = (itoa::Buffer::new(), 0);
         for (limit, (_, cumulative)) in limits.iter().zip(histogram.cumulative()) {
-            self.out.extend_from_slice(&self.line);
-            self.out.extend_from_slice(limit);
-            self.out.extend_from_slice(digits.format(cumulative).as_bytes());
-            self.out.push(b'\n');
+            out.extend_from_slice(&self.line);
+            out.extend_from_slice(limit);
+            out.extend_from_slice(digits.format(cumulative).as_bytes());
+            out.push(b'\n');
             count = cumulative;
         }
         if let Some(sum) = histogram.sum {
-            self.line("_sum", None, sum.into());
+            self.line(out, head, "_sum", None, sum.into());
         }
         // OpenMetrics has neither or both.
         if histogram.sum.is_some() || !self.open_metrics {
-            self.line("_count", None, count.into());
+            self.line(out, head, "_count", None, count.into());
         }
     }
 
     /// Seconds since 1970, to the millisecond.
-    fn created(&mut self, since_ns: u64) {
-        self.start("_created", None);
+    fn created(&self, out: &mut Vec<u8>, head: &Head, since_ns: u64) {
+        self.start(out, head, "_created", None);
         let millis = since_ns / 1_000_000;
         let mut digits = itoa::Buffer::new();
-        self.out.extend_from_slice(digits.format(millis / 1000).as_bytes());
-        self.out.push(b'.');
+        out.extend_from_slice(digits.format(millis / 1000).as_bytes());
+        out.push(b'.');
         let fraction = digits.format(1000 + millis % 1000).as_bytes();
-        self.out.extend_from_slice(fraction.get(1..).unwrap_or_default());
-        self.out.push(b'\n');
+        out.extend_from_slice(fraction.get(1..).unwrap_or_default());
+        out.push(b'\n');
     }
 }
 
 impl Writer for Text {
+    type Head = Head;
+
     fn labels<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> Vec<u8> {
         let mut out = Vec::new();
         labels.for_each(|(name, value)| label(&mut out, name, value, self.escaping));
         out
     }
 
-    fn begin(&mut self, family: &Family<'_>) {
+    fn head(&self, family: &Family<'_>) -> Head {
         let (kind, base, suffix) = if self.open_metrics {
             open_kind(family)
         } else {
@@ -151,17 +154,13 @@ impl Writer for Text {
         let base = escape::metric(base, self.escaping).into_owned();
         let quoted = !escape::is_legacy_metric(&base);
         let counts = matches!(kind, "counter" | "histogram" | "summary");
-        self.family = Head { base, suffix, quoted, counts };
-        self.comment("# HELP ", family.help);
-        self.comment("# TYPE ", kind);
-        let unit = unit(family.name).filter(|_| self.open_metrics && family.has_unit);
-        if let Some(unit) = unit.filter(|unit| self.family.base.ends_with(unit)) {
-            self.comment("# UNIT ", unit);
-        }
+        Head { kind, base, suffix, quoted, counts }
     }
 
     fn series<'l>(
         &mut self,
+        out: &mut Vec<u8>,
+        head: &Head,
         identity: &[u8],
         labels: impl Iterator<Item = (&'l str, &'l str)>,
         sample: &Sample<'_>,
@@ -171,31 +170,34 @@ impl Writer for Text {
         self.labels.extend_from_slice(identity);
         labels.for_each(|(name, value)| label(&mut self.labels, name, value, self.escaping));
         match sample {
-            Sample::Number(number) => self.line(self.family.suffix, None, *number),
-            Sample::Histogram(histogram) => self.histogram(histogram),
+            Sample::Number(number) => self.line(out, head, head.suffix, None, *number),
+            Sample::Histogram(histogram) => self.histogram(out, head, histogram),
             Sample::Summary(quantiles) => {
                 for (quantile, value) in &quantiles.values {
-                    self.line("", Some(("quantile=\"", *quantile)), (*value).into());
+                    self.line(out, head, "", Some(("quantile=\"", *quantile)), (*value).into());
                 }
-                self.line("_sum", None, quantiles.sum.into());
-                self.line("_count", None, quantiles.count.into());
+                self.line(out, head, "_sum", None, quantiles.sum.into());
+                self.line(out, head, "_count", None, quantiles.count.into());
             }
         }
-        if let Some(since_ns) = created_ns.filter(|_| self.created && self.family.counts) {
-            self.created(since_ns);
+        if let Some(since_ns) = created_ns.filter(|_| self.created && head.counts) {
+            self.created(out, head, since_ns);
         }
     }
 
-    fn end(&mut self) {}
+    fn begin(&self, out: &mut Vec<u8>, family: &Family<'_>, head: &Head, _bytes: usize) {
+        self.comment(out, head, "# HELP ", family.help);
+        self.comment(out, head, "# TYPE ", head.kind);
+        let unit = unit(family.name).filter(|_| self.open_metrics && family.has_unit);
+        if let Some(unit) = unit.filter(|unit| head.base.ends_with(unit)) {
+            self.comment(out, head, "# UNIT ", unit);
+        }
+    }
 
-    fn finish(&mut self) {
+    fn finish(&self, out: &mut Vec<u8>) {
         if self.open_metrics {
-            self.out.extend_from_slice(b"# EOF\n");
+            out.extend_from_slice(b"# EOF\n");
         }
-    }
-
-    fn written(&mut self) -> &mut Vec<u8> {
-        &mut self.out
     }
 }
 
@@ -444,10 +446,15 @@ mod tests {
             let labels = text.labels([("a.b", "c"), ("d", "e")].into_iter());
             let (name, help) = ("http.\"x\".requests_total", "H.");
             let kind = Kind::Counter;
-            text.begin(&Family { name, help, kind, base_taken: false, has_unit: false });
-            text.series(&labels, std::iter::empty(), &Sample::Number(1.into()), None);
-            text.series(&[], std::iter::empty(), &Sample::Number(2.into()), None);
-            String::from_utf8(text.out).unwrap()
+            let family = Family { name, help, kind, base_taken: false, has_unit: false };
+            let head = text.head(&family);
+            let (mut series, mut page) = (Vec::new(), Vec::new());
+            for (labels, n) in [(labels.as_slice(), 1), (&[], 2)] {
+                let sample = Sample::Number(Number::Signed(n));
+                text.series(&mut series, &head, labels, std::iter::empty(), &sample, None);
+            }
+            text.family(&mut page, &family, &head, &mut series);
+            String::from_utf8(page).unwrap()
         };
         let quoted = r#"# HELP "http.\"x\".requests_total" H.
 # TYPE "http.\"x\".requests_total" counter

@@ -11,15 +11,16 @@ use crate::model::variable::{VariableSeries, VariableValue};
 
 /// Writes them in the text format.
 pub fn variables(page: &mut Vec<u8>, services: &[ServiceSnapshot]) {
-    let mut text = Text::prometheus(Escaping::Underscores);
-    write(services, &mut text, &mut |_| {});
-    page.append(text.written());
+    write(page, services, &[], &mut Text::prometheus(Escaping::Underscores), &mut |_| {});
 }
 
-/// Writes them, family by family. Where services differ on a family's type, it has the type that somebody
-/// declared first; else it is a gauge if it has fallen anywhere, and a counter if it has only grown.
+/// Writes those of these names, if any is named, family by family. Where services differ on a family's type, it has
+/// the type that somebody declared first; else it is a gauge if it has fallen anywhere, and a counter if it has only
+/// grown.
 pub fn write(
+    out: &mut Vec<u8>,
     services: &[ServiceSnapshot],
+    names: &[String],
     writer: &mut impl Writer,
     take: &mut impl FnMut(&mut Vec<u8>),
 ) {
@@ -34,10 +35,15 @@ pub fn write(
             .iter()
             .any(|end| name.strip_suffix(end).is_some_and(|base| families.contains_key(base)))
     };
+    let mut written = Vec::new();
     for (name, members) in &families {
         let Some((kind, help)) = kind_and_help(members) else { continue };
         let base_taken = is_taken(name);
-        writer.begin(&Family { name, help: &help, kind, base_taken, has_unit: false });
+        let family = Family { name, help: &help, kind, base_taken, has_unit: false };
+        if !family.is_wanted(names) {
+            continue;
+        }
+        let head = writer.head(&family);
         // Series of a histogram and plain ones cannot stand below one head.
         let fits = |series: &VariableSeries| {
             matches!(series.value, VariableValue::Buckets(_)) == (kind == Kind::Histogram)
@@ -45,11 +51,12 @@ pub fn write(
         for (service, variable) in members.iter().filter(|(_, series)| fits(series)) {
             let labels = writer.labels(family::identity(&service.identity));
             let own = variable.labels.iter().map(|(name, value)| (&**name, &**value));
+            let sample = Sample::from(&variable.value);
             // A service may begin a variable at any number.
-            writer.series(&labels, own, &Sample::from(&variable.value), None);
+            writer.series(&mut written, &head, &labels, own, &sample, None);
         }
-        writer.end();
-        take(writer.written());
+        writer.family(out, &family, &head, &mut written);
+        take(out);
     }
 }
 

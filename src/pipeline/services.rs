@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
-use prometheus::proto::MetricFamily;
 
 use super::Pipeline;
 use crate::aggregate::catalog::METRICS;
@@ -13,7 +12,7 @@ use crate::aggregate::semantic::SEMANTICS;
 use crate::aggregate::variables::agree::agree;
 use crate::config::Service;
 use crate::export::otlp;
-use crate::export::page::Content;
+use crate::export::page::Draft;
 use crate::frame::packets::TraceLines;
 use crate::model::exposition::{Exposition, Wanted};
 use crate::model::otlp::Shape;
@@ -149,20 +148,37 @@ impl Pipelines {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A picture of all services that are not behind, and then of ourselves.
-    #[must_use]
-    pub fn snapshot(&self) -> (Vec<ServiceSnapshot>, Vec<MetricFamily>) {
-        let all = self.all();
+    /// Writes all services that are not behind, and then ourselves, at one moment. What is not written yet, the
+    /// services' own variables, is given.
+    fn picture(
+        &self,
+        all: &[Arc<Pipeline>],
+        wanted: &Wanted,
+        draft: &mut Draft<'_>,
+    ) -> Vec<ServiceSnapshot> {
+        let is_wanted = |service: &str| {
+            wanted.services.is_empty() || wanted.services.iter().any(|wanted| wanted == service)
+        };
         let _picture = self.lock_picture();
-        let given = all.iter().filter_map(|service| Some((service, service.snapshot()?)));
-        let (pipelines, mut services): (Vec<_>, Vec<_>) = given.unzip();
+        let (mut pipelines, mut services) = (Vec::new(), Vec::new());
+        for pipeline in all {
+            let Some(mut snapshot) = pipeline.snapshot() else { continue };
+            if is_wanted(pipeline.service()) {
+                draft.service(&snapshot);
+            }
+            snapshot.series = Vec::new();
+            pipelines.push(pipeline);
+            services.push(snapshot);
+        }
         for one in agree(&mut services) {
             let (of, other) = (pipelines.get(one.service), pipelines.get(one.other));
             if let Some((of, other)) = of.zip(other) {
                 of.variables.disagrees(&one.name, one.kinds, other.name(), one.left_off);
             }
         }
-        (services, self.metrics.gather())
+        services.retain(|service| is_wanted(service.identity.service.as_str()));
+        draft.own(self.metrics.families());
+        services
     }
 
     /// Everything that is pushed: each service that [`Self::all`] has, and ourselves.
@@ -182,7 +198,7 @@ impl Pipelines {
                 drop(picture);
                 Some(otlp::service(shape, &CATALOG, &snapshot, now_ns))
             }
-            None => Some(otlp::own(shape, &self.metrics.gather(), now_ns)),
+            None => Some(otlp::own(shape, &self.metrics.families().collect::<Vec<_>>(), now_ns)),
         }
     }
 
@@ -192,7 +208,7 @@ impl Pipelines {
         self.page_of(&Wanted::default(), &mut |_| {})
     }
 
-    /// Writes the page that somebody wants; see [`Content::write`].
+    /// Writes the page that somebody wants; see [`Draft::finish`].
     ///
     /// # Errors
     /// It is to be of a service that we do not have; one that is behind has no series.
@@ -216,14 +232,11 @@ impl Pipelines {
     }
 
     fn page_of(&self, wanted: &Wanted, take: &mut impl FnMut(&mut Vec<u8>)) -> Vec<u8> {
-        let (mut services, own) = self.snapshot();
-        if !wanted.services.is_empty() {
-            let is_wanted = |name: &str| wanted.services.iter().any(|wanted| wanted == name);
-            services.retain(|service| is_wanted(service.identity.service.as_str()));
-        }
-        let content = Content { catalog: METRICS, services: &services, own: &own };
+        let all = self.all();
+        let mut draft = Draft::new(METRICS, self.exposition, wanted, all.len());
+        let services = self.picture(&all, wanted, &mut draft);
         let mut length = 0;
-        let rest = content.write(self.exposition, wanted, &mut |written| {
+        let rest = draft.finish(&services, &mut |written| {
             let before = written.len();
             take(written);
             length += before - written.len();

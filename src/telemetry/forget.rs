@@ -62,7 +62,7 @@ mod tests {
             of_services!(metrics, touch, service);
         }
         let of = |service: &str| {
-            let families = metrics.gather();
+            let families = metrics.families().collect::<Vec<_>>();
             let all = families.iter().flat_map(|family| family.get_metric());
             all.filter(|metric| metric.get_label().iter().any(|pair| pair.value() == service))
                 .count()

@@ -30,7 +30,8 @@ pub const BUILD: Build = Build {
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each field's help text is beside its name below")]
 pub struct Metrics {
-    registry: Registry,
+    /// One for each, in the order of their names.
+    registries: Vec<Registry>,
     described: Vec<Described>,
     pub records: IntCounterVec,
     pub recovered: IntCounterVec,
@@ -360,7 +361,7 @@ impl Metrics {
                     "Parts of the exporter that ended by a defect; the log has its text.",
                 )),
             )?,
-            registry: r.registry().clone(),
+            registries: Vec::new(),
             described: Vec::new(),
         };
         metrics.http_requests.with_label_values(&["/metrics", "200"]);
@@ -371,8 +372,8 @@ impl Metrics {
             &["version", "revision", "build_date"],
         )?;
         build.with_label_values(&[BUILD.version, BUILD.revision, BUILD.date]).set(1);
-        r.register(ProcessCollector::for_self())?;
-        metrics.described = registrar.into_described();
+        r.register(ProcessCollector::for_self(), ProcessCollector::for_self())?;
+        (metrics.described, metrics.registries) = registrar.into_parts();
         Ok(metrics)
     }
 
@@ -382,9 +383,8 @@ impl Metrics {
         &self.described
     }
 
-    /// Everything at this moment.
-    #[must_use]
-    pub fn gather(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
+    /// Everything at this moment, one family after the other.
+    pub fn families(&self) -> impl Iterator<Item = MetricFamily> {
+        self.registries.iter().flat_map(Registry::gather)
     }
 }
