@@ -1,11 +1,12 @@
 //! Puts the stations together: `Config` → [`App::build`] (binds the socket) → [`App::run`].
 
+mod census;
 pub mod listen;
 mod pprof;
 mod reload;
 mod roster;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -23,7 +24,7 @@ use crate::pipeline::{Pipeline, services::Pipelines};
 use crate::probe::Prober;
 use crate::push::Pusher;
 use crate::runtime::health::Health;
-use crate::runtime::reload::{self as runtime_reload, Reload};
+use crate::runtime::reload::{self as runtime_reload, Asked, Reload};
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::OnScrapes;
 use crate::serve::guard::Guard;
@@ -37,6 +38,7 @@ use crate::telemetry::otlp::OtlpTelemetry;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::SourceTelemetry;
 use crate::telemetry::state::StateTelemetry;
+use census::Census;
 use reload::Reloader;
 pub use reload::Source;
 use roster::Roster;
@@ -103,12 +105,21 @@ impl Stations {
 /// The daemon, ready to run.
 #[derive(Debug)]
 pub struct App {
+    metrics: Arc<Metrics>,
     keeper: Option<Arc<Keeper>>,
     supervisor: Supervisor,
     routes: Arc<Routes>,
     pusher: Option<Arc<Pusher>>,
     roster: Arc<Roster>,
     config: Config,
+    from_file: Mutex<Option<FromFile>>,
+}
+
+/// Where the config came from, and who asks for it to be read again.
+#[derive(Debug)]
+struct FromFile {
+    source: Source,
+    asked: Asked,
 }
 
 impl App {
@@ -136,20 +147,15 @@ impl App {
         };
         let pusher = pusher(&config, &stations, &on_scrape);
         let roster = Arc::new(Roster::new(stations, supervisor.clone(), survey, on_scrape, orders));
+        let mut from_file = None;
         if let Some(source) = source {
-            let telemetry = ConfigTelemetry::new(Arc::clone(&metrics));
-            let reloader = Reloader { source, roster: Arc::clone(&roster), telemetry };
             let (reload, asked) = runtime_reload::channel();
-            let stop = supervisor.stop().clone();
-            supervisor.spawn("reload", async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = reloader.run(asked) => {}
-                }
-            });
             routes.reload = Some(reload);
+            from_file = Some(FromFile { source, asked });
         }
-        Self { keeper, supervisor, routes: Arc::new(routes), pusher, roster, config }
+        let from_file = Mutex::new(from_file);
+        let routes = Arc::new(routes);
+        Self { metrics, keeper, supervisor, routes, pusher, roster, config, from_file }
     }
 
     /// The owner of all tasks.
@@ -163,7 +169,22 @@ impl App {
     /// # Errors
     /// A thread cannot be started.
     pub async fn start(&self) -> anyhow::Result<()> {
-        self.roster.begin(&self.config.services).await
+        self.roster.begin(&self.config.services).await?;
+        let from_file = self.from_file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(FromFile { source: Source { file, config, guard }, asked }) = from_file {
+            let telemetry = ConfigTelemetry::new(Arc::clone(&self.metrics));
+            let census =
+                Census::begin(config, Arc::clone(&self.roster), &self.supervisor, &self.metrics);
+            let reloader = Reloader { file, guard, census, telemetry };
+            let stop = self.supervisor.stop().clone();
+            self.supervisor.spawn("census", async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = reloader.run(asked) => {}
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Asks for the config to be read again, if it came from a file.

@@ -13,6 +13,7 @@
 //! - [`config`]: what the user wrote → settings that are already valid
 //! - [`model`]: the plain types that cross a border
 //! - [`ingest`]: files, pipes, the child of `exec`, HTTP endpoints
+//! - [`discover`]: files, HTTP and DNS → the services there are
 //! - [`frame`]: bytes → lines; packets → trace lines and the service's own text (pure)
 //! - [`parse`]: lines and bodies → records (pure)
 //! - [`aggregate`]: records → the state of a service → a snapshot; the catalogue of metrics (pure)
@@ -32,6 +33,8 @@ pub mod config;
 pub mod model;
 
 pub mod ingest;
+
+pub mod discover;
 
 pub mod frame;
 

@@ -32,6 +32,7 @@ mod copytruncate;
 mod cost;
 mod crash;
 mod detect;
+mod discovery;
 mod events;
 mod exec;
 mod expvar;

@@ -9,6 +9,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("model", &[]),
     ("ingest", &["model", "config", "runtime", "telemetry"]),
+    ("discover", &["model", "config", "ingest", "telemetry"]),
     ("frame", &["model"]),
     ("parse", &["model"]),
     ("aggregate", &["model"]),

@@ -9,7 +9,7 @@
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate curl)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate curl dns)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
 prometheus_3=0.313.5 # the module of Prometheus 3.13.5
 collector=0.156.0
@@ -100,6 +100,13 @@ prometheus_tools() {
     say "prometheus $(command -v prometheus) ($version)"
 }
 
+dns_server() {
+    if [[ ! -x /usr/sbin/dnsmasq ]] && ! command -v dnsmasq >/dev/null; then
+        apt_install "dnsmasq, a DNS server," dnsmasq-base
+    fi
+    say "dnsmasq $(command -v dnsmasq || echo /usr/sbin/dnsmasq)"
+}
+
 # with_go ARGUMENT...: the newest Go release that the tests have, on modules.
 with_go() {
     packaged_go 1.27 >/dev/null
@@ -177,6 +184,7 @@ for name in "$@"; do
     otel-collector) otel_collector ;;
     logrotate) logrotate_tool ;;
     curl) curl_tool ;;
+    dns) dns_server ;;
     go-1.19) debian_go 1.19 ;;
     go-*) packaged_go "${name#go-}" ;;
     esac

@@ -21,7 +21,7 @@ use super::units::{duration, size};
 use super::web::Web;
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Problem, STATE_INTERVAL, Service, StartAt, State,
-    Trace, TraceSource, Watch, endpoint, rules,
+    Trace, TraceSource, Watch, discovery, endpoint, rules,
 };
 use crate::model::leak::Params;
 use crate::model::service::{Identity, Label, ServiceName};
@@ -61,12 +61,14 @@ fn root_fields(root: &Node, problems: &Problems) -> Option<Config> {
     let probe = fields.map("probe").and_then(Probe::read);
     let exposition = fields.map("metrics").map(exposition).unwrap_or_default();
     let otlp = fields.map("otlp").map(Otlp::read);
-    let services = services(&mut fields, &Arc::new(leaks.unwrap_or_default()), problems);
+    let leaks = Arc::new(leaks.unwrap_or_default());
+    let services = services(&mut fields, &leaks, problems);
+    let discovery = discovery::read(&mut fields, &leaks, problems);
     let web = fields.map("web").map(Web::read).unwrap_or_default();
     let state = fields.map("state").and_then(state);
     fields.finish();
     let ignored = Vec::new();
-    Some(Config { listen, log, exposition, services, state, web, probe, otlp, ignored })
+    Some(Config { listen, log, exposition, services, discovery, state, web, probe, otlp, ignored })
 }
 
 fn state(mut fields: Fields<'_>) -> Option<State> {
@@ -124,7 +126,7 @@ pub fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
 
 fn services(fields: &mut Fields<'_>, leaks: &Arc<Params>, problems: &Problems) -> Vec<Service> {
     let Some(items) = fields.list("services") else {
-        if fields.get("services").is_none() && !fields.has("probe") {
+        if fields.get("services").is_none() && !fields.has("probe") && !fields.has("discovery") {
             fields.problem(fields.line(), "services", "is missing; it is a list with a name and at least one of trace, expvar, pprof for each service");
         }
         return Vec::new();
@@ -160,7 +162,8 @@ fn services(fields: &mut Fields<'_>, leaks: &Arc<Params>, problems: &Problems) -
     services
 }
 
-fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
+/// Reads one service.
+pub(super) fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Service> {
     let name = fields.parsed("name", ServiceName::new);
     if name.is_none() && fields.get("name").is_none() {
         fields.problem(

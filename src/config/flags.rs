@@ -131,6 +131,7 @@ impl Flags {
 
 fn with_defaults(service: Service) -> Config {
     Config {
+        discovery: Vec::new(),
         listen: vec![Listen::Tcp(LISTEN)],
         log: Log::default(),
         exposition: Exposition::default(),

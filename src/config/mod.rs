@@ -1,9 +1,11 @@
 //! What the user wrote → settings that are already valid.
 //!
+//! `discovery` has the keys of service discovery, and `template` the services that it makes of targets.
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
 //! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `otlp` those of OTLP, `pprof` those of `pprof`,
 //! `flags` makes the same settings from the command line.
 
+pub mod discovery;
 pub mod endpoint;
 mod export;
 mod exposition;
@@ -22,6 +24,7 @@ pub mod pprof;
 pub mod probe;
 pub mod proxy;
 mod rules;
+pub mod template;
 pub mod units;
 pub mod web;
 pub mod web_file;
@@ -64,6 +67,8 @@ pub struct Config {
     pub exposition: Exposition,
     /// The services, in the order written; names are unique.
     pub services: Vec<Service>,
+    /// Services that are found.
+    pub discovery: Vec<discovery::Discovery>,
     /// Where counters and positions outlive us.
     pub state: Option<State>,
     /// How it serves.

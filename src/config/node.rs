@@ -7,7 +7,7 @@ use serde_yaml::Spanned;
 
 use super::Problem;
 
-/// A value and where it stands.
+/// A value and where it stands; equal to another that says the same elsewhere.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Line, from 1.
@@ -16,8 +16,14 @@ pub struct Node {
     pub value: Value,
 }
 
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
 /// What a value is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the names are YAML's")]
 pub enum Value {
     Null,

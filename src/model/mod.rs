@@ -19,5 +19,6 @@ pub mod sink;
 pub mod snapshot;
 pub mod stack;
 pub mod stats;
+pub mod target;
 pub mod variable;
 pub mod wrapping;

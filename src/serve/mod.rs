@@ -7,6 +7,7 @@ pub mod listener;
 pub mod page;
 mod query;
 pub mod routes;
+mod sd;
 mod sending;
 mod services;
 mod tls;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::config::endpoint::{Endpoint, ScrapeWhen, shown};
 use crate::config::{Service, TraceSource};
-use crate::telemetry::metrics::BUILD;
+use crate::telemetry::build::BUILD;
 
 /// The page of these services; `push`: how and where to their metrics are pushed.
 #[must_use]

@@ -5,6 +5,7 @@
 //! | `/` | a plain page with links |
 //! | `/metrics` | every series, in the form that `Accept` asks for; `name[]=` and `service=` leave some out |
 //! | `/api/v1/services` | each service and what it offers, as JSON |
+//! | `/api/v1/sd` | the services as targets, for Prometheus' `http_sd_configs` |
 //! | `/probe` | one read of a target, if the config allows it |
 //! | `/-/healthy` | 200 while every part of the exporter works, else 503 |
 //! | `POST /-/reload` | reads the config file again; for users, and else from the same machine only |
@@ -15,13 +16,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::coding::Body;
-use super::{page, query, services};
+use super::{page, query, sd, services};
 use crate::export::{accept, text};
 use crate::keeper::Keeper;
 use crate::model::exposition::{Coding, Wanted};
@@ -73,8 +74,8 @@ const SCRAPE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 const RELOAD: &str = "/-/reload";
 
-const PATHS: [&str; 7] =
-    ["/", "/metrics", "/api/v1/services", "/probe", "/-/healthy", "/-/ready", RELOAD];
+const PATHS: [&str; 8] =
+    ["/", "/metrics", "/api/v1/services", "/api/v1/sd", "/probe", "/-/healthy", "/-/ready", RELOAD];
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -99,6 +100,7 @@ impl Routes {
                 self.probe(query, patience(request.headers())).await
             }
             Some("/metrics") => return self.metrics_page(request).await,
+            Some("/api/v1/sd") => self.targets(request),
             Some(path) => self.get(path),
         };
         self.respond(known, (status, kind, body))
@@ -191,6 +193,21 @@ impl Routes {
 
     fn services(&self) -> Answer {
         match services::json(&self.survey, &self.pipelines) {
+            Ok(json) => (StatusCode::OK, "application/json", json.into()),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n").into()),
+        }
+    }
+
+    /// We are where the request was sent to.
+    fn targets<B>(&self, request: &Request<B>) -> Answer {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+        let Some(host) = host.filter(|host| !host.is_empty()) else {
+            let what =
+                Bytes::from_static(b"the request needs a Host: it is where we are scraped\n");
+            return (StatusCode::BAD_REQUEST, TEXT, what);
+        };
+        match sd::json(&self.survey, host) {
             Ok(json) => (StatusCode::OK, "application/json", json.into()),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n").into()),
         }

@@ -6,25 +6,8 @@ use prometheus::{
     Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
 };
 
+use super::build::BUILD;
 use super::registrar::{Described, Registrar};
-
-/// Version, revision and build date of this binary.
-#[derive(Debug, Clone, Copy)]
-pub struct Build {
-    /// Of the package.
-    pub version: &'static str,
-    /// The commit, or `unknown`.
-    pub revision: &'static str,
-    /// Day of the build, or of `SOURCE_DATE_EPOCH`.
-    pub date: &'static str,
-}
-
-/// This binary.
-pub const BUILD: Build = Build {
-    version: env!("CARGO_PKG_VERSION"),
-    revision: env!("BUILD_REVISION"),
-    date: env!("BUILD_DATE"),
-};
 
 /// All metrics about ourselves.
 #[derive(Debug)]
@@ -76,6 +59,10 @@ pub struct Metrics {
     pub otlp_last_success: GaugeVec,
     pub otlp_queue_points: IntGaugeVec,
     pub otlp_queue_bytes: IntGaugeVec,
+    pub discovery_services: IntGaugeVec,
+    pub discovery_refused: IntGauge,
+    pub discovery_errors: IntCounterVec,
+    pub discovery_last_success: GaugeVec,
     pub config_reloads: IntCounterVec,
     pub config_reload_success: IntGauge,
     pub config_last_reload: Gauge,
@@ -313,6 +300,26 @@ impl Metrics {
                 "otlp_queue_bytes",
                 "Bytes that wait to be sent by OTLP.",
                 &[],
+            )?,
+            discovery_services: gauges(
+                "discovery_services",
+                "Services that discovery brought, by state: found, or vanished, whose series stay for the grace.",
+                &["state"],
+            )?,
+            discovery_refused: r.registered(IntGauge::with_opts(options(
+                    "discovery_targets_refused",
+                    "Targets that discovery found and that are no service: a label is missing, a name is taken; the log says which.",
+                )),
+            )?,
+            discovery_errors: counters(
+                "discovery_errors_total",
+                "Looks for targets that failed, by mechanism: file, http, dns. The services of before go on.",
+                &["mechanism"],
+            )?,
+            discovery_last_success: floats(
+                "discovery_last_success_timestamp_seconds",
+                "When targets were last looked for with success, by mechanism, in seconds since 1970.",
+                &["mechanism"],
             )?,
             config_reloads: counters(
                 "config_reloads_total",

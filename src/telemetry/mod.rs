@@ -1,6 +1,8 @@
 //! About ourselves: every event is one counter and one log line, and both are here.
 
+pub mod build;
 pub mod config;
+pub mod discovery;
 mod forget;
 pub mod logs;
 pub mod metrics;

@@ -46,6 +46,15 @@ impl Prometheus {
         Self::scraping_with("prometheus".as_ref(), "1s", target, "", &flags)
     }
 
+    /// Scrapes what `/api/v1/sd` of an exporter names.
+    pub(crate) fn discovering(exporter: SocketAddr) -> Self {
+        let text = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{job_name: t, http_sd_configs: [{{url: 'http://{exporter}/api/v1/sd', refresh_interval: 1s}}]}}]\n"
+        );
+        Self::start(Command::new("prometheus"), &text)
+    }
+
     fn scraping_with(
         program: &Path,
         interval: &str,

@@ -93,6 +93,7 @@ fn config(listen: Listen) -> anyhow::Result<Config> {
     let services =
         RECORDED.iter().map(service).collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
     Ok(Config {
+        discovery: Vec::new(),
         listen: vec![listen],
         log: Log { level: tracing::level_filters::LevelFilter::WARN, ..Log::default() },
         exposition: Exposition::default(),

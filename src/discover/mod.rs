@@ -1,0 +1,193 @@
+//! Finds services: `files`, `http` and `dns` look for targets, `targets` reads their lists, `known`
+//! remembers who was there, and [`run`] makes services of them.
+
+mod dns;
+mod files;
+mod http;
+mod known;
+mod targets;
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Service;
+use crate::config::discovery::{Discovery, Finder};
+use crate::model::target::Target;
+use crate::telemetry::discovery::FinderTelemetry;
+use known::Known;
+
+/// Most targets of one discovery: what is over them is refused.
+pub const TARGETS_MAX: usize = 10_000;
+
+/// What one discovery has found.
+#[derive(Debug)]
+pub struct Found {
+    /// Which one: its place in the config.
+    pub discovery: usize,
+    /// All services that there are now, also those that may come back.
+    pub services: Vec<Service>,
+    /// How many of them were not found last time.
+    pub vanished: usize,
+    /// Addresses of targets that are none, and why.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Looks for targets in one way.
+#[derive(Debug)]
+enum Looker {
+    Files(files::Files),
+    Http(Box<http::Http>),
+    Dns(dns::Dns),
+}
+
+/// What a look came to.
+#[derive(Debug, Default)]
+struct Look {
+    /// None: it could not be told.
+    targets: Option<Vec<Target>>,
+    /// Why not all of it could be told.
+    wrong: Option<String>,
+}
+
+impl Look {
+    fn of(result: Result<Vec<Target>, String>) -> Self {
+        match result {
+            Ok(targets) => Self { targets: Some(targets), wrong: None },
+            Err(wrong) => Self { targets: None, wrong: Some(wrong) },
+        }
+    }
+}
+
+/// A finder at work.
+#[derive(Debug)]
+struct Looking {
+    looker: Looker,
+    every: Duration,
+    due: Instant,
+    telemetry: FinderTelemetry,
+    /// As it was when it could be told last.
+    targets: Vec<Target>,
+}
+
+/// Finds the services of one discovery until `stop`; `known` are those of before. Whatever changes
+/// is told.
+pub async fn run(
+    number: usize,
+    discovery: Discovery,
+    known: Vec<Service>,
+    telemetry: impl Fn(&'static str) -> FinderTelemetry,
+    tell: mpsc::Sender<Found>,
+    stop: CancellationToken,
+) {
+    let now = Instant::now();
+    let mut finders: Vec<Looking> =
+        discovery.finders.iter().map(|finder| Looking::of(finder, &telemetry, now)).collect();
+    let mut known = Known::of(known, discovery.grace, now);
+    let mut told = None;
+    loop {
+        let look = look(&mut finders);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = look => {}
+        }
+        let now = Instant::now();
+        let (services, refused) = services(&discovery, &finders);
+        known.update(services, now);
+        let news = (known.all(), known.vanished(), refused);
+        if told.as_ref() != Some(&news) {
+            let (services, vanished, refused) = news.clone();
+            told = Some(news);
+            let found = Found { discovery: number, services, vanished, refused };
+            if tell.send(found).await.is_err() {
+                return;
+            }
+        }
+        let due = finders.iter().map(|finder| finder.due).chain(known.next_end()).min();
+        let due = tokio::time::Instant::from_std(due.unwrap_or(now));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+}
+
+/// Those that are due, at once: one that hangs does not hold up more than this turn.
+async fn look(finders: &mut [Looking]) {
+    let now = Instant::now();
+    for finder in finders.iter_mut().filter(|finder| finder.due <= now) {
+        finder.look().await;
+    }
+}
+
+/// What the targets are, without those that are no service, or one that is there already.
+fn services(discovery: &Discovery, finders: &[Looking]) -> (Vec<Service>, Vec<(String, String)>) {
+    let mut services: Vec<Service> = Vec::new();
+    let mut refused = Vec::new();
+    let mut names = std::collections::HashSet::new();
+    for target in finders.iter().flat_map(|finder| &finder.targets) {
+        let service = if services.len() < TARGETS_MAX {
+            discovery.template.service(target)
+        } else {
+            Err(format!("there are more than {TARGETS_MAX} targets"))
+        };
+        match service {
+            Ok(service) if names.insert(service.identity.service.clone()) => services.push(service),
+            // The same target by two ways.
+            Ok(service) if services.contains(&service) => {}
+            Ok(service) => {
+                let what = format!(
+                    "another target has the name {} too; make it differ, with ${{__address__}} for one",
+                    service.identity.service
+                );
+                refused.push((target.address().to_owned(), what));
+            }
+            Err(what) => refused.push((target.address().to_owned(), what)),
+        }
+    }
+    (services, refused)
+}
+
+impl Looking {
+    fn of(
+        finder: &Finder,
+        telemetry: &impl Fn(&'static str) -> FinderTelemetry,
+        now: Instant,
+    ) -> Self {
+        let looker = match finder.clone() {
+            Finder::Files { files, every } => Looker::Files(files::Files::new(files, every)),
+            Finder::Http { endpoint, http, .. } => {
+                Looker::Http(Box::new(http::Http::new(endpoint, *http)))
+            }
+            Finder::Dns { names, records, port, server, .. } => {
+                Looker::Dns(dns::Dns::new(names, records, port, server))
+            }
+        };
+        let telemetry = telemetry(finder.mechanism());
+        Self { looker, every: finder.every(), due: now, telemetry, targets: Vec::new() }
+    }
+
+    /// What cannot be told now stays as it was, as in Prometheus.
+    async fn look(&mut self) {
+        let every = match &self.looker {
+            Looker::Files(_) => files::LOOK_EVERY.min(self.every),
+            _ => self.every,
+        };
+        let found = match &mut self.looker {
+            Looker::Files(files) => files.look().await,
+            Looker::Http(http) => Look::of(http.look().await),
+            Looker::Dns(dns) => Look::of(dns.look().await),
+        };
+        if let Some(mut targets) = found.targets {
+            targets.sort();
+            targets.dedup();
+            self.targets = targets;
+        }
+        match found.wrong {
+            None => self.telemetry.found(),
+            Some(why) => self.telemetry.failed(&why),
+        }
+        self.due = Instant::now() + every;
+    }
+}
