@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::Path;
+use std::thread;
 
 use rcgen::SanType;
 use rustix::process::{Signal, kill_process};
@@ -282,6 +283,33 @@ fn certificates_are_renewed_without_a_restart_and_broken_ones_change_nothing() {
     assert_eq!(secured.exporter.log("error").len(), 7, "{}", secured.exporter.stderr.text());
     fs::write(secured.path("web.yml"), server("")).unwrap();
     secured.wait_for(SUCCESSFUL, 1.0);
+}
+
+#[test]
+fn hundreds_at_once_with_a_password_that_nobody_has_shown_yet_are_served() {
+    let authority = Authority::new();
+    // "me" and "right".
+    let more = format!("}}\nbasic_auth_users: {{me: '{}'", bcrypt::hash("right", 10).unwrap());
+    let secured = Secured::new(&authority.signs(HOST), &more);
+    let (address, client) = (secured.exporter.address(), authority.client(&[]));
+    let scrape = || {
+        let name = "127.0.0.1".try_into().unwrap();
+        let tls = rustls::ClientConnection::new(client.clone(), name).unwrap();
+        let mut stream = rustls::StreamOwned::new(tls, TcpStream::connect(address).unwrap());
+        let head = "Host: x\r\nConnection: close\r\nAuthorization: Basic bWU6cmlnaHQ=\r\n";
+        write!(stream, "GET /api/v1/services HTTP/1.1\r\n{head}\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answers = thread::scope(|scope| {
+        let scrapers: Vec<_> = (0..300).map(|_| scope.spawn(scrape)).collect();
+        scrapers.into_iter().map(|scraper| scraper.join().unwrap()).collect::<Vec<_>>()
+    });
+    let served = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 200 ")).count();
+    let told = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 503 ")).count();
+    assert_eq!(served + told, answers.len(), "{answers:?}");
+    assert!(served >= 40, "{served} {told}");
 }
 
 #[test]

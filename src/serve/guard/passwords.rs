@@ -2,7 +2,7 @@
 //! the thread that serves, and a password that was right is known again by a cheap one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,11 +29,17 @@ pub(super) struct Users {
 /// Checks passwords.
 #[derive(Debug)]
 pub(super) struct Passwords {
+    known: Arc<Known>,
+    turn: Arc<Semaphore>,
+}
+
+/// What was right.
+#[derive(Debug)]
+struct Known {
     /// Of this process.
     key: hmac::Key,
-    /// Of each user, what was right last.
+    /// Of each user, the last one.
     right: Mutex<HashMap<String, hmac::Tag>>,
-    turn: Arc<Semaphore>,
 }
 
 /// What a password came to.
@@ -66,7 +72,8 @@ impl Users {
 impl Passwords {
     pub(super) fn new() -> Result<Self, Unspecified> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
-        Ok(Self { key, right: Mutex::default(), turn: Arc::new(Semaphore::new(1)) })
+        let known = Arc::new(Known { key, right: Mutex::default() });
+        Ok(Self { known, turn: Arc::new(Semaphore::new(1)) })
     }
 
     /// Checks one; waits for its turn at most `patience`.
@@ -77,34 +84,55 @@ impl Passwords {
         password: &[u8],
         patience: Duration,
     ) -> Verdict {
-        let hash = users.hashes.get(user);
-        let mark = hash.map(|hash| mark(user, hash, password));
-        if self.was_right(user, mark.as_deref()) {
+        let Some(hash) = users.hashes.get(user) else {
+            let Some(turn) = self.turn(patience).await else { return Verdict::Busy };
+            let _never = hashed(turn, &users.nobody, password, |_no_user| {}).await;
+            return Verdict::Wrong;
+        };
+        let mark = mark(user, hash, password);
+        if self.known.was_right(user, &mark) {
             return Verdict::Right;
         }
-        let turn = tokio::time::timeout(patience, Arc::clone(&self.turn).acquire_owned());
-        let Ok(Ok(turn)) = turn.await else { return Verdict::Busy };
+        let Some(turn) = self.turn(patience).await else { return Verdict::Busy };
         // Another request may have shown the same meanwhile.
-        if self.was_right(user, mark.as_deref()) {
+        if self.known.was_right(user, &mark) {
             return Verdict::Right;
         }
-        let is_right = hashed(turn, hash.unwrap_or(&users.nobody), password).await;
-        match mark {
-            Some(mark) if is_right => {
-                let tag = hmac::sign(&self.key, &mark);
-                let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-                right.retain(|user, _| users.hashes.contains_key(user));
-                right.insert(user.to_owned(), tag);
-                Verdict::Right
+        self.known.forget_others(users);
+        let (known, user) = (Arc::clone(&self.known), user.to_owned());
+        // Who asked may go before it is known: the next one need not wait so long.
+        let remember = move |is_right| {
+            if is_right {
+                known.remember(user, &mark);
             }
-            _ => Verdict::Wrong,
-        }
+        };
+        if hashed(turn, hash, password, remember).await { Verdict::Right } else { Verdict::Wrong }
     }
 
-    fn was_right(&self, user: &str, mark: Option<&[u8]>) -> bool {
-        let right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        mark.zip(right.get(user))
-            .is_some_and(|(mark, tag)| hmac::verify(&self.key, mark, tag.as_ref()).is_ok())
+    async fn turn(&self, patience: Duration) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.turn).acquire_owned();
+        tokio::time::timeout(patience, turn).await.ok()?.ok()
+    }
+}
+
+impl Known {
+    fn right(&self) -> MutexGuard<'_, HashMap<String, hmac::Tag>> {
+        self.right.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn was_right(&self, user: &str, mark: &[u8]) -> bool {
+        let tag = self.right().get(user).copied();
+        tag.is_some_and(|tag| hmac::verify(&self.key, mark, tag.as_ref()).is_ok())
+    }
+
+    fn remember(&self, user: String, mark: &[u8]) {
+        let tag = hmac::sign(&self.key, mark);
+        self.right().insert(user, tag);
+    }
+
+    /// Those who are users no more.
+    fn forget_others(&self, users: &Users) {
+        self.right().retain(|user, _| users.hashes.contains_key(user));
     }
 }
 
@@ -114,13 +142,20 @@ fn mark(user: &str, hash: &str, password: &[u8]) -> Vec<u8> {
     [hash.as_bytes(), user.as_bytes(), b":", password].concat()
 }
 
-/// Whether it is the password of this hash. Who asked may go: the turn ends when the work does.
-async fn hashed(turn: OwnedSemaphorePermit, hash: &Arc<str>, password: &[u8]) -> bool {
+/// Whether it is the password of this hash, which `then` is told too. Who asked may go: the turn ends
+/// when the work does.
+async fn hashed(
+    turn: OwnedSemaphorePermit,
+    hash: &Arc<str>,
+    password: &[u8],
+    then: impl FnOnce(bool) + Send + 'static,
+) -> bool {
     let (hash, password) = (Arc::clone(hash), password.to_vec());
     let (tell, told) = oneshot::channel();
     let _running = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
         let is_right = bcrypt::verify(password, &hash).unwrap_or(false);
+        then(is_right);
         // Who asked may have gone.
         let _heard = tell.send(is_right);
         if !is_right {
@@ -158,7 +193,7 @@ mod tests {
             let verdict = passwords.check(&users, user, password.as_bytes(), Duration::MAX).await;
             assert_eq!(verdict, expected, "{user} {password}");
         }
-        assert_eq!(passwords.right.lock().unwrap().len(), 2);
+        assert_eq!(passwords.known.right().len(), 2);
     }
 
     #[tokio::test]
@@ -195,6 +230,23 @@ mod tests {
         }
         let [known, unknown] = least.map(|least| least.as_secs_f64());
         assert!((0.5..2.0).contains(&(known / unknown)), "{known} {unknown}");
+    }
+
+    #[tokio::test]
+    async fn who_goes_before_it_is_known_need_not_wait_again() {
+        let (users, passwords) = (users(&["a"]), Passwords::new().unwrap());
+        // It is dropped while the hash is computed, as when a client gives up.
+        let mut check = Box::pin(passwords.check(&users, "a", b"right", Duration::MAX));
+        tokio::select! {
+            biased;
+            _ = &mut check => panic!("it takes a while"),
+            () = std::future::ready(()) => drop(check),
+        }
+        // Its turn ends when it is known.
+        let turn = passwords.turn(Duration::MAX).await;
+        let verdict = passwords.check(&users, "a", b"right", Duration::ZERO).await;
+        assert_eq!(verdict, Verdict::Right);
+        drop(turn);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::config::web_file::tls::{ClientAuth, ServerTls};
 #[derive(Debug, Clone)]
 pub(in crate::serve) struct Acceptor {
     pub(in crate::serve) config: Arc<ServerConfig>,
-    /// A client's certificate, where there is one, was checked against the authorities.
+    /// A client's certificate, where there is one, is of an authority that the file names.
     pub(in crate::serve) verifies: bool,
 }
 
@@ -53,7 +53,9 @@ pub(super) fn acceptor(tls: &ServerTls, contents: &mut Contents) -> Result<Accep
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
-    Ok(Acceptor { config: Arc::new(config), verifies: tls.client_auth.verifies() })
+    // Whom any authority of the system knows is nobody in particular.
+    let verifies = tls.client_auth.verifies() && tls.client_ca.is_some();
+    Ok(Acceptor { config: Arc::new(config), verifies })
 }
 
 fn clients(
