@@ -93,6 +93,12 @@ fn both_versions_of_http_and_of_tls_are_spoken() {
     let url = format!("https://{}/metrics", secured.exporter.address());
     let both = curl(&url, &["--cacert", &ca, "--http2", &url]);
     assert_eq!((both.exit, both.status), (0, 200), "{both:?}");
+    // HTTP/2 has no Host.
+    let address = secured.exporter.address().to_string();
+    for version in ["--http2", "--http1.1"] {
+        let targets = curl(&format!("https://{address}/api/v1/sd"), &["--cacert", &ca, version]);
+        assert!(targets.body.contains(&address), "{targets:?}");
+    }
     secured.wait_for(&ended("tls"), 1.0);
 }
 
