@@ -94,7 +94,7 @@ fn one(name: &str, format: Format, coding: Coding) -> Outcome<bool> {
     let nothing = Wanted { names: vec!["nothing".into()], ..Wanted::default() };
     pipelines.write_page(&nothing, &mut |_| {})?;
     let page = measure(setting("PAGES_ROUNDS", 15), &mut || match coding {
-        Coding::Plain => write(&pipelines, format, &mut |_| {}),
+        Coding::Plain => plain(&pipelines, format),
         Coding::Gzip(level) => gzip(&pipelines, format, level),
         Coding::Zstd(level) => zstd(&pipelines, format, level),
     })?;
@@ -141,13 +141,24 @@ fn write(pipelines: &Pipelines, format: Format, take: Take<'_>) -> Outcome<Vec<u
     Ok(pipelines.write_page(&wanted, &mut |written: &mut Vec<u8>| take(written))?)
 }
 
-fn gzip(pipelines: &Pipelines, format: Format, level: u32) -> Outcome<Vec<u8>> {
+/// As the server has it: in the pieces in which it was written.
+fn plain(pipelines: &Pipelines, format: Format) -> Outcome<usize> {
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    let rest = write(pipelines, format, &mut |written| {
+        if written.len() >= PIECE_BYTES {
+            pieces.push(std::mem::take(written));
+        }
+    })?;
+    Ok(pieces.iter().map(Vec::len).sum::<usize>() + rest.len())
+}
+
+fn gzip(pipelines: &Pipelines, format: Format, level: u32) -> Outcome<usize> {
     compressed(pipelines, format, GzEncoder::new(Vec::new(), Compression::new(level)), |e| {
         e.finish()
     })
 }
 
-fn zstd(pipelines: &Pipelines, format: Format, level: i32) -> Outcome<Vec<u8>> {
+fn zstd(pipelines: &Pipelines, format: Format, level: i32) -> Outcome<usize> {
     let encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
     compressed(pipelines, format, encoder, |encoder| encoder.finish())
 }
@@ -157,7 +168,7 @@ fn compressed<W: Write>(
     format: Format,
     mut encoder: W,
     finish: impl FnOnce(W) -> std::io::Result<Vec<u8>>,
-) -> Outcome<Vec<u8>> {
+) -> Outcome<usize> {
     let mut failed = None;
     let rest = write(pipelines, format, &mut |written| {
         if written.len() >= PIECE_BYTES {
@@ -168,7 +179,7 @@ fn compressed<W: Write>(
     encoder.write_all(&rest)?;
     match failed {
         Some(error) => Err(error.into()),
-        None => Ok(finish(encoder)?),
+        None => Ok(finish(encoder)?.len()),
     }
 }
 
@@ -180,10 +191,10 @@ struct Measured {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes of pages")]
-fn measure(rounds: usize, make: &mut dyn FnMut() -> Outcome<Vec<u8>>) -> Outcome<Measured> {
+fn measure(rounds: usize, make: &mut dyn FnMut() -> Outcome<usize>) -> Outcome<Measured> {
     let before = memory("VmRSS:")?;
     std::fs::write("/proc/self/clear_refs", "5")?;
-    let bytes = make()?.len() as f64;
+    let bytes = make()? as f64;
     let memory = memory("VmHWM:")?.saturating_sub(before) as f64;
     let mut times = Vec::new();
     for _ in 0..rounds.max(1) {

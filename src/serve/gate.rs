@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::header::{
     FORWARDED, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VIA, WWW_AUTHENTICATE,
 };
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::coding::Pieces;
 use super::guard::{Admission, Guard};
 use super::routes::{Routes, patience};
 use super::sending::{Answer, Answers};
@@ -41,7 +41,7 @@ pub(super) struct Peer {
     pub(super) is_verified: bool,
 }
 
-type Placed = (Option<OwnedSemaphorePermit>, Response<Bytes>);
+type Placed = (Option<OwnedSemaphorePermit>, Response<Pieces>);
 
 impl Gate {
     pub(super) fn new(routes: Arc<Routes>, guard: Option<Arc<Guard>>, max_requests: usize) -> Self {

@@ -21,7 +21,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::coding::Body;
+use super::coding::{Body, Pieces};
 use super::{page, query, sd, services};
 use crate::export::{accept, text};
 use crate::keeper::Keeper;
@@ -83,7 +83,7 @@ type Answer = (StatusCode, &'static str, Bytes);
 
 impl Routes {
     /// Answers a request; its body is not read. `trusted`: it may change what we do.
-    pub async fn answer<B>(&self, request: &Request<B>, trusted: bool) -> Response<Bytes> {
+    pub async fn answer<B>(&self, request: &Request<B>, trusted: bool) -> Response<Pieces> {
         let path = request.uri().path();
         let known = known(path);
         let readable = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -112,17 +112,20 @@ impl Routes {
         path: &str,
         status: StatusCode,
         what: &'static str,
-    ) -> Response<Bytes> {
+    ) -> Response<Pieces> {
         self.respond(known(path), (status, TEXT, Bytes::from_static(what.as_bytes())))
     }
 
-    fn respond(&self, known: Option<&'static str>, answer: Answer) -> Response<Bytes> {
-        let (status, kind, body) = answer;
+    fn respond(
+        &self,
+        known: Option<&'static str>,
+        (status, kind, body): (StatusCode, &'static str, impl Into<Pieces>),
+    ) -> Response<Pieces> {
         self.metrics
             .http_requests
             .with_label_values(&[known.unwrap_or("other"), status.as_str()])
             .inc();
-        let mut response = Response::new(body);
+        let mut response = Response::new(body.into());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -213,12 +216,12 @@ impl Routes {
         }
     }
 
-    async fn metrics_page<B>(&self, request: &Request<B>) -> Response<Bytes> {
+    async fn metrics_page<B>(&self, request: &Request<B>) -> Response<Pieces> {
         let query = request.uri().query().unwrap_or_default();
         let wanted = match query::wanted(query, request.headers()) {
             Ok(wanted) => wanted,
             Err(what) => {
-                let answer = (StatusCode::BAD_REQUEST, TEXT, format!("{what}\n").into());
+                let answer = (StatusCode::BAD_REQUEST, TEXT, Bytes::from(format!("{what}\n")));
                 return self.respond(Some("/metrics"), answer);
             }
         };
@@ -228,7 +231,7 @@ impl Routes {
         let mut response = match self.page(wanted).await {
             Ok(page) => self.respond(Some("/metrics"), (StatusCode::OK, text::CONTENT_TYPE, page)),
             Err(unknown) => {
-                let answer = (StatusCode::NOT_FOUND, TEXT, format!("{unknown}\n").into());
+                let answer = (StatusCode::NOT_FOUND, TEXT, Bytes::from(format!("{unknown}\n")));
                 return self.respond(Some("/metrics"), answer);
             }
         };
@@ -249,7 +252,7 @@ impl Routes {
     }
 
     /// A page of many services takes a while, in which others are to be answered.
-    async fn page(&self, wanted: Wanted) -> Result<Bytes, UnknownService> {
+    async fn page(&self, wanted: Wanted) -> Result<Pieces, UnknownService> {
         let pipelines = self.pipelines.clone();
         let page = tokio::task::spawn_blocking(move || {
             let mut body = Body::new(wanted.coding, pipelines.page_length());
@@ -257,11 +260,11 @@ impl Routes {
             Ok(body.finish(rest))
         });
         match page.await {
-            Ok(page) => page.map(Bytes::from),
+            Ok(page) => page,
             // The runtime stops, or it is a defect that shall be seen.
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_cancelled) => Ok(Bytes::new()),
+                Err(_cancelled) => Ok(Pieces::default()),
             },
         }
     }

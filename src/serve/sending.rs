@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::coding::Pieces;
+
 /// How much of an answer is given away at once; the rest can still be stopped.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -115,14 +117,14 @@ impl Drop for Open {
 /// The body of an answer.
 #[derive(Debug)]
 pub(super) struct Answer {
-    rest: Bytes,
+    rest: Pieces,
     open: Open,
     /// Its place among those that may be made at once.
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Bytes, open: Open, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(body: Pieces, open: Open, place: Option<OwnedSemaphorePermit>) -> Self {
         open.moved();
         Self { rest: body, open, _place: place }
     }
@@ -136,7 +138,7 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
+        if self.rest.len() == 0 {
             return Poll::Ready(None);
         }
         self.open.moved();
@@ -151,7 +153,7 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.len() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
