@@ -13,8 +13,7 @@ const READS: &str = "godebug_exporter_scrapes_total";
 
 fn reading(endpoint: &Endpoint, keys: &str) -> Exporter {
     let exporter = Exporter::configured(&format!(
-        "web: {{max_requests: 100}}\n\
-         services: [{{name: s, expvar: {{url: 'http://{}', interval: scrape, {keys}}}}}]\n",
+        "services: [{{name: s, expvar: {{url: 'http://{}', interval: scrape, {keys}}}}}]\n",
         endpoint.address
     ));
     exporter.address();

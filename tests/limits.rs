@@ -88,15 +88,15 @@ fn a_thousand_scrapers_at_once_are_served_or_told() {
 
 #[test]
 fn who_gets_no_turn_is_told() {
-    // It takes connections and never answers, so that a scrape waits for it.
+    // It takes connections and never answers, so that a probe waits for it.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/debug/vars", silent.local_addr().unwrap());
+    let probe = format!("/probe?target=http://{}", silent.local_addr().unwrap());
     let exporter = Exporter::configured(&format!(
-        "web: {{max_requests: 1}}\n\
-         services: [{{name: s, expvar: {{url: '{url}', interval: scrape, timeout: 8s}}}}]\n"
+        "web: {{max_requests: 1}}\nprobe: {{networks: [127.0.0.0/8], ports: [{}]}}\n{SERVICE}",
+        silent.local_addr().unwrap().port()
     ));
     let address = exporter.address();
-    let first = thread::spawn(move || http::get(address, "/metrics").unwrap().status);
+    let first = thread::spawn(move || http::get(address, &probe).unwrap().status);
     let patience = "X-Prometheus-Scrape-Timeout-Seconds: 0.2\r\n";
     let refusal = wait_until("one gets no turn", || {
         let answer = http::request_with("GET", address, "/metrics", patience).unwrap();

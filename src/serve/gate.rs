@@ -83,6 +83,8 @@ impl Gate {
     }
 
     async fn in_turn<B>(&self, request: &Request<B>, trusted: bool) -> Placed {
+        // Whoever waits for a read needs no place yet: all who come meanwhile wait for the same one.
+        self.routes.read_before(request).await;
         match self.place(request).await {
             Some(place) => (place, self.routes.answer(request, trusted).await),
             None => {

@@ -225,7 +225,6 @@ impl Routes {
                 return self.respond(Some("/metrics"), answer);
             }
         };
-        self.read_now(patience(request.headers())).await;
         let kind = accept::content_type(wanted.format, wanted.escaping);
         let coding = wanted.coding;
         let mut response = match self.page(wanted).await {
@@ -266,6 +265,18 @@ impl Routes {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_cancelled) => Ok(Pieces::default()),
             },
+        }
+    }
+
+    /// What has to come before the page is made, if one is asked for.
+    pub(super) async fn read_before<B>(&self, request: &Request<B>) {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let query = request.uri().query().unwrap_or_default();
+        if request.uri().path() == "/metrics"
+            && is_read
+            && query::wanted(query, request.headers()).is_ok()
+        {
+            self.read_now(patience(request.headers())).await;
         }
     }
 
