@@ -28,7 +28,8 @@ impl Known {
         let names: HashSet<_> =
             services.iter().map(|service| service.identity.service.clone()).collect();
         let is_found = |service: &Service| names.contains(&service.identity.service);
-        self.vanished.retain(|(service, end)| !is_found(service) && *end > now);
+        self.expire(now);
+        self.vanished.retain(|(service, _)| !is_found(service));
         for service in std::mem::take(&mut self.present) {
             if is_found(&service) || self.grace.is_zero() {
                 continue;
@@ -38,6 +39,13 @@ impl Known {
             self.vanished.push((service, now + grace));
         }
         self.present = services;
+    }
+
+    /// Whether any is gone for good.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let before = self.vanished.len();
+        self.vanished.retain(|(_, end)| *end > now);
+        self.vanished.len() < before
     }
 
     pub(super) fn all(&self) -> Vec<Service> {
@@ -89,9 +97,9 @@ mod tests {
         known.update(services(&["b", "a"]), at(14));
         assert_eq!((names(&known), known.vanished()), (vec!["b".into(), "a".into()], 0));
         known.update(services(&["a"]), at(20));
-        known.update(services(&["a"]), at(29));
+        assert!(!known.expire(at(29)));
         assert_eq!(names(&known), ["a", "b"]);
-        known.update(services(&["a"]), at(30));
+        assert!(known.expire(at(30)));
         assert_eq!(names(&known), ["a"]);
     }
 

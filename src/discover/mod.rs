@@ -85,20 +85,24 @@ pub async fn run(
     let mut finders: Vec<Looking> =
         discovery.finders.iter().map(|finder| Looking::of(finder, &telemetry, now)).collect();
     let mut known = Known::of(known, discovery.grace, now);
-    let mut told = None;
+    let mut refused = Vec::new();
+    let mut is_first = true;
     loop {
-        let look = look(&mut finders);
-        tokio::select! {
+        let changed = tokio::select! {
             () = stop.cancelled() => return,
-            () = look => {}
-        }
+            changed = look(&mut finders) => changed,
+        };
         let now = Instant::now();
-        let (services, refused) = services(&discovery, &finders);
-        known.update(services, now);
-        let news = (known.all(), known.vanished(), refused);
-        if told.as_ref() != Some(&news) {
-            let (services, vanished, refused) = news.clone();
-            told = Some(news);
+        let is_news = if changed || std::mem::take(&mut is_first) {
+            let found = services(&discovery, &finders);
+            refused = found.1;
+            known.update(found.0, now);
+            true
+        } else {
+            known.expire(now)
+        };
+        if is_news {
+            let (services, vanished, refused) = (known.all(), known.vanished(), refused.clone());
             let found = Found { discovery: number, services, vanished, refused };
             if tell.send(found).await.is_err() {
                 return;
@@ -113,12 +117,14 @@ pub async fn run(
     }
 }
 
-/// Those that are due, at once: one that hangs does not hold up more than this turn.
-async fn look(finders: &mut [Looking]) {
+/// Those that are due, one after the other; whether any found something else than before.
+async fn look(finders: &mut [Looking]) -> bool {
     let now = Instant::now();
+    let mut changed = false;
     for finder in finders.iter_mut().filter(|finder| finder.due <= now) {
-        finder.look().await;
+        changed |= finder.look().await;
     }
+    changed
 }
 
 /// What the targets are, without those that are no service, or one that is there already.
@@ -169,7 +175,7 @@ impl Looking {
     }
 
     /// What cannot be told now stays as it was, as in Prometheus.
-    async fn look(&mut self) {
+    async fn look(&mut self) -> bool {
         let every = match &self.looker {
             Looker::Files(_) => files::LOOK_EVERY.min(self.every),
             _ => self.every,
@@ -179,9 +185,11 @@ impl Looking {
             Looker::Http(http) => Look::of(http.look().await),
             Looker::Dns(dns) => Look::of(dns.look().await),
         };
+        let mut changed = false;
         if let Some(mut targets) = found.targets {
             targets.sort();
             targets.dedup();
+            changed = self.targets != targets;
             self.targets = targets;
         }
         match found.wrong {
@@ -189,5 +197,6 @@ impl Looking {
             Some(why) => self.telemetry.failed(&why),
         }
         self.due = Instant::now() + every;
+        changed
     }
 }
