@@ -24,6 +24,7 @@ macro_rules! on_each_release {
 
 mod support;
 
+mod alerts;
 mod all_traces;
 mod bad_input;
 mod cli;

@@ -14,6 +14,7 @@ pub(crate) mod otlp;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod promql;
 pub(crate) mod protobuf;
 pub(crate) mod proxy;
 pub(crate) mod random;

@@ -169,6 +169,26 @@ pub(crate) fn check_web_config(file: &Path) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(said) }
 }
 
+/// Has the promtool of Prometheus 2 and that of 3 do this with the files.
+pub(crate) fn promtool(arguments: &[&str], files: &[PathBuf]) {
+    let both = [PathBuf::from("promtool"), newest().with_file_name("promtool")];
+    let running = both.map(|program| {
+        Command::new(program)
+            .args(arguments)
+            .args(files)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool is missing: run tests/toolchains.sh prometheus")
+    });
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}");
+    }
+}
+
 /// Has promtool check a page.
 pub(crate) fn check_page(page: &str) {
     let mut child = Command::new("promtool")
