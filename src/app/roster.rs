@@ -254,6 +254,10 @@ impl Starting<'_> {
     }
 
     async fn trace(&self, trace: &Trace) -> anyhow::Result<()> {
+        // `exec` and `demo` read these themselves, and tell of them.
+        if matches!(trace.source, TraceSource::Child | TraceSource::Recording) {
+            return Ok(());
+        }
         let metrics = Arc::clone(&self.roster.stations.metrics);
         let telemetry = SourceTelemetry::trace(metrics, self.name(), trace.source.name());
         let stop = self.supervisor.stop().clone();
@@ -285,7 +289,6 @@ impl Starting<'_> {
                 let read = move || stdin::read(&mut *sink, &telemetry);
                 self.supervisor.thread("stdin", read).context("cannot start a thread for stdin")?;
             }
-            // `exec` and `demo` read these themselves.
             TraceSource::Child | TraceSource::Recording => {}
         }
         Ok(())
