@@ -29,7 +29,6 @@ mod all_traces;
 mod bad_input;
 mod cli;
 mod config;
-mod copytruncate;
 mod cost;
 mod crash;
 mod detect;

@@ -70,9 +70,7 @@ pub(super) fn locate(
     except: Option<FileId>,
     known: Option<&HashSet<Existed>>,
 ) -> io::Result<Option<Located>> {
-    let path = home.path();
     for _ in 0..TRIES_MAX {
-        let current = Current::now(&path)?;
         let list = match home.siblings(Some(place.inode)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             list => list?,
@@ -84,10 +82,7 @@ pub(super) fn locate(
             Ok(Some(stream)) => stream,
         };
         let anchor = Anchor::of(&stream, &list)?;
-        let after = open_after(list, anchor, known, except)?;
-        if let Some(after) = after.map(|after| current.leave_out_copies(after, true)).transpose()?
-            && current.is_as_before()?
-        {
+        if let Some(after) = open_after(list, anchor, known, except, true)? {
             return Ok(Some(Located { stream, after }));
         }
     }
@@ -105,7 +100,6 @@ pub(super) fn after(
 ) -> io::Result<After> {
     let inode = anchor.map(|anchor| anchor.mark.id.inode);
     for _ in 0..TRIES_MAX {
-        let current = Current::now(path)?;
         let now = Home::of(path);
         let moved = now.folder != home.folder;
         let mut list = match (if moved { home } else { &now }).siblings(inode) {
@@ -117,11 +111,7 @@ pub(super) fn after(
             Some(stream) => Anchor::of(stream, &list)?.or_by_content(stream, &list)?,
             None => Anchor { id: None, at: None, modified: (i64::MIN, 0) },
         };
-        let after = open_after(list, anchor, Some(known), None)?;
-        if let Some(after) =
-            after.map(|after| current.leave_out_copies(after, patient)).transpose()?
-            && current.is_as_before()?
-        {
+        if let Some(after) = open_after(list, anchor, Some(known), None, patient)? {
             return Ok(after);
         }
     }
@@ -226,18 +216,13 @@ fn open_after(
     anchor: Anchor,
     known: Option<&HashSet<Existed>>,
     except: Option<FileId>,
+    patient: bool,
 ) -> io::Result<Option<After>> {
     let mut after = After::default();
-    let mut vanished = known.map_or(0, |known| vanished(known, &list));
     for (i, sibling) in list.into_iter().enumerate() {
         let old = known.is_some_and(|known| known.contains(&sibling.existed));
-        let mut age =
+        let age =
             if old || Some(sibling.id) == anchor.id { Age::Older } else { anchor.age(i, &sibling) };
-        if age == Age::Unknown && anchor.id.is_none() && sibling.packed == Packed::Gzip {
-            // The oldest are what became of those that were known.
-            age = if vanished > 0 { Age::Older } else { Age::Newer };
-            vanished = vanished.saturating_sub(1);
-        }
         if age != Age::Newer {
             let doubtful = age == Age::Unknown && sibling.size > 0 && known.is_some();
             after.doubtful += u64::from(doubtful && anchor.id.is_some());
@@ -249,8 +234,7 @@ fn open_after(
             continue;
         }
         after.empty |= sibling.size == 0 && !sibling.current;
-        let is_excepted = Some(sibling.id) == except && !sibling.current;
-        if sibling.size == 0 || is_excepted || after.ahead.len() > AHEAD_MAX {
+        if sibling.size == 0 || Some(sibling.id) == except || after.ahead.len() > AHEAD_MAX {
             continue;
         }
         match Stream::beginning(&sibling.path) {
@@ -266,12 +250,8 @@ fn open_after(
             }
         }
     }
+    leave_out_copies(&mut after, patient)?;
     Ok(Some(after))
-}
-
-/// How many known files are there no more: deleted, or compressed.
-fn vanished(known: &HashSet<Existed>, list: &[Sibling]) -> usize {
-    known.iter().filter(|known| !list.iter().any(|sibling| sibling.existed == **known)).count()
 }
 
 impl Anchor {
@@ -287,46 +267,30 @@ impl Anchor {
     }
 }
 
-/// How the current file began before others were looked for.
-///
 /// copytruncate copies first and truncates then: between the two, both files hold the same, and it
-/// is to be read once. As long as the current file begins as before, a copy that is being made is
-/// one of what it holds.
-struct Current<'p> {
-    path: &'p Path,
-    head: Vec<u8>,
-}
-
-impl<'p> Current<'p> {
-    fn now(path: &'p Path) -> io::Result<Self> {
-        Ok(Self { path, head: Stream::first_bytes(path)? })
+/// is to be read once.
+fn leave_out_copies(after: &mut After, patient: bool) -> io::Result<()> {
+    let current = match after.ahead.back() {
+        Some(last) if last.current => last.stream.peek()?,
+        _ => return Ok(()),
+    };
+    let mut copies = Vec::with_capacity(after.ahead.len());
+    for ahead in &after.ahead {
+        let head = ahead.stream.peek()?;
+        let common = head.len().min(current.len());
+        let same = !ahead.current && head.get(..common) == current.get(..common);
+        let few = common < CERTAIN_BYTES as usize;
+        after.unsure |= same && few;
+        copies.push(same && !few);
     }
-
-    fn is_as_before(&self) -> io::Result<bool> {
-        Ok(Stream::first_bytes(self.path)? == self.head)
-    }
-
-    fn leave_out_copies(&self, mut after: After, patient: bool) -> io::Result<After> {
-        let mut kept = VecDeque::with_capacity(after.ahead.len());
-        for mut ahead in after.ahead {
-            let head = ahead.stream.peek()?;
-            let common = head.len().min(self.head.len());
-            let few = common < CERTAIN_BYTES as usize;
-            let is_copy = !ahead.current
-                && !self.head.is_empty()
-                && head.get(..common) == self.head.get(..common);
-            after.unsure |= is_copy && few;
-            // Of few bytes, all of which stand there too, there is nothing to lose.
-            let has_more = head.len() > self.head.len();
-            if !is_copy || few && has_more {
-                ahead.stream.expect(if ahead.current { &self.head } else { &head });
-                kept.push_back(ahead);
-            }
-        }
+    if after.unsure && patient {
         // A copy that is being made grows.
-        after.ahead = if after.unsure && patient { VecDeque::new() } else { kept };
-        Ok(after)
+        after.ahead.clear();
+        return Ok(());
     }
+    let mut copies = copies.into_iter();
+    after.ahead.retain(|_| !copies.next().unwrap_or_default());
+    Ok(())
 }
 
 impl std::fmt::Debug for Ahead {

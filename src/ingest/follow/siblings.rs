@@ -53,18 +53,13 @@ impl Home {
         }
     }
 
-    /// The path without links.
-    pub(super) fn path(&self) -> PathBuf {
-        self.folder.join(&self.base)
-    }
-
     pub(super) fn is_link(&self) -> bool {
         self.linked
     }
 
     /// Whether a file is still there under the name that it had.
     pub(super) fn still_names(&self, file: &Metadata) -> bool {
-        let named = fs::symlink_metadata(self.path());
+        let named = fs::symlink_metadata(self.folder.join(&self.base));
         named.is_ok_and(|named| FileId::of(&named) == FileId::of(file))
     }
 

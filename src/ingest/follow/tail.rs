@@ -22,9 +22,6 @@ use crate::model::sink::TraceSink;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::{Gap, SourceTelemetry};
 
-/// A doubt that more bytes would take away is given up after so many looks.
-const DOUBTS_MAX: u32 = 3;
-
 /// Bytes read before others get their turn.
 const TURN_BYTES: u64 = 1024 * 1024;
 
@@ -70,6 +67,8 @@ struct Reading {
     stream: Stream,
     /// What copytruncate left behind: it has no writer.
     copy: bool,
+    /// It was empty when it was opened: it may be copied and truncated before we see a byte of it.
+    is_untouched: bool,
     /// How often a newer file was there when we came to the end of this one.
     looks: u32,
     /// How often we could not tell which are newer.
@@ -241,28 +240,14 @@ impl Tail {
     }
 
     fn read_new(&mut self, open: &mut Reading, buffer: &mut [u8]) -> io::Result<Share> {
-        if open.stream.is_blank() && !self.look_before(open)? {
-            return Ok(Share::End { bytes: 0 });
+        if open.is_untouched && open.has_content()? {
+            open.is_untouched = false;
+            let named = fs::metadata(&self.path);
+            if named.is_ok_and(|named| FileId::of(&named) == open.stream.mark.id) {
+                open.stream = self.open_new()?;
+            }
         }
         self.read(open, buffer)
-    }
-
-    /// Whether there is something in a file of which no byte was seen. It may have been copied and
-    /// truncated before: then these copies come first.
-    fn look_before(&mut self, open: &mut Reading) -> io::Result<bool> {
-        if open.stream.metadata()?.size() == 0 {
-            return Ok(false);
-        }
-        let named = fs::metadata(&self.path);
-        if !named.is_ok_and(|named| FileId::of(&named) == open.stream.mark.id) {
-            return Ok(true);
-        }
-        let Some(first) = self.open_new(open.is_patient())? else {
-            open.doubts += 1;
-            return Ok(false);
-        };
-        open.stream = first;
-        Ok(!open.stream.is_blank())
     }
 
     fn read(&mut self, open: &mut Reading, buffer: &mut [u8]) -> io::Result<Share> {
@@ -271,6 +256,9 @@ impl Tail {
             return Ok(Share::End { bytes: 0 });
         }
         if !open.stream.is_packed() && metadata.size() < open.stream.mark.offset {
+            return Ok(Share::Changed);
+        }
+        if !open.stream.begins_as_before()? {
             return Ok(Share::Changed);
         }
         let mut bytes = 0;
@@ -295,12 +283,13 @@ impl Tail {
 }
 
 impl Reading {
-    fn of(stream: Stream) -> Self {
-        Self { stream, copy: false, looks: 0, doubts: 0 }
+    fn of(stream: Stream) -> io::Result<Self> {
+        let is_untouched = stream.mark.offset == 0 && stream.metadata()?.size() == 0;
+        Ok(Self { stream, copy: false, is_untouched, looks: 0, doubts: 0 })
     }
 
-    fn is_patient(&self) -> bool {
-        self.doubts < DOUBTS_MAX
+    fn has_content(&self) -> io::Result<bool> {
+        Ok(self.stream.metadata()?.size() > 0)
     }
 }
 

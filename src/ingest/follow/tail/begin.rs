@@ -23,10 +23,7 @@ impl Tail {
         }
         let stream = match self.resume.clone() {
             Some(place) => self.find_again(&place)?,
-            None if again && self.start == StartAt::Beginning => {
-                let first = self.open_new(false)?;
-                first.map_or_else(|| Stream::beginning(&self.path), Ok)?
-            }
+            None if again && self.start == StartAt::Beginning => self.open_new()?,
             None => self.open_existing()?,
         };
         self.telemetry.following(&self.path.display(), stream.mark.offset);
@@ -36,7 +33,7 @@ impl Tail {
                     Goal::At(FileId::of(&metadata), metadata.size())
                 }));
         }
-        Ok(Reading::of(stream))
+        Reading::of(stream)
     }
 
     /// The first look ever: what stands beside the file was there before us.
@@ -62,17 +59,13 @@ impl Tail {
         opened
     }
 
-    /// A file that was missing or empty, or what became of it before we looked again; `None` if it
-    /// cannot be told yet, which it always can if we are not `patient`.
-    pub(super) fn open_new(&mut self, patient: bool) -> io::Result<Option<Stream>> {
-        let after = search::after(&self.path, &self.home, None, &self.known, patient)?;
-        if after.unsure && patient {
-            return Ok(None);
-        }
+    /// A file that was missing, or what became of it before we looked again.
+    pub(super) fn open_new(&mut self) -> io::Result<Stream> {
+        let after = search::after(&self.path, &self.home, None, &self.known, false)?;
         self.adopt(after, true);
         match self.ahead.pop_front() {
-            Some(first) => Ok(Some(first.stream)),
-            None => Stream::beginning(&self.path).map(Some),
+            Some(first) => Ok(first.stream),
+            None => Stream::beginning(&self.path),
         }
     }
 

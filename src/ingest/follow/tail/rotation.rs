@@ -13,6 +13,9 @@ use crate::telemetry::service::{Gap, Rotation};
 /// A renamed file that is still written to is left after so many looks: two writers.
 const LOOKS_MAX: u32 = 40;
 
+/// A doubt that more bytes would take away is given up after so many looks.
+const DOUBTS_MAX: u32 = 3;
+
 /// A file that was left is looked at so often again: a writer may have gone on in it.
 const LEFT_LOOKS: u32 = 30;
 
@@ -63,7 +66,7 @@ impl Tail {
             self.gone = named.is_none();
             return Ok(Some(false));
         }
-        let patient = open.is_patient();
+        let patient = open.doubts < DOUBTS_MAX;
         let after =
             search::after(&self.path, &self.home, Some(&open.stream), &self.known, patient)?;
         if after.unsure && patient {
@@ -97,7 +100,7 @@ impl Tail {
             self.left = Some(Left { stream: open.stream, size, looks: 0 });
         }
         let copy = open.copy && !next.current;
-        self.open = Some(Reading { copy, ..Reading::of(next.stream) });
+        self.open = Some(Reading { copy, ..Reading::of(next.stream)? });
         Ok(())
     }
 
@@ -144,6 +147,7 @@ impl Tail {
         self.telemetry.rotated(Rotation::Truncate);
         open.stream.restart();
         open.looks = 0;
+        open.is_untouched = !open.has_content().unwrap_or_default();
         if let Some(located) = copy {
             self.adopt(located.after, false);
             let named = fs::metadata(&self.path);
@@ -155,7 +159,7 @@ impl Tail {
                     self.telemetry.gap(Gap::Gone, None, &self.path.display());
                 }
             }
-            self.open = Some(Reading { copy: true, ..Reading::of(located.stream) });
+            self.open = Some(Reading { copy: true, ..Reading::of(located.stream)? });
         } else {
             self.known = search::older(&self.home, &open.stream)?;
             self.telemetry.gap(Gap::Truncated, None, &self.path.display());
