@@ -23,19 +23,22 @@ struct Rules {
 }
 
 #[derive(Deserialize)]
-struct Group {
-    rules: Vec<Rule>,
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) rules: Vec<Rule>,
 }
 
 #[derive(Deserialize)]
-struct Rule {
+pub(crate) struct Rule {
     record: Option<String>,
-    alert: Option<String>,
-    expr: String,
+    pub(crate) alert: Option<String>,
+    pub(crate) expr: String,
+    #[serde(rename = "for")]
+    pub(crate) hold: Option<String>,
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     #[serde(default)]
-    annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -61,7 +64,7 @@ struct AlertTest {
 }
 
 /// The labels of each metric by its name.
-type Known = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Known = BTreeMap<String, BTreeSet<String>>;
 
 fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -80,10 +83,14 @@ fn stems(files: &[PathBuf]) -> BTreeSet<String> {
     files.iter().map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
-fn rules(file: &str) -> Vec<Rule> {
+pub(crate) fn groups(file: &str) -> Vec<Group> {
     let text = std::fs::read_to_string(folder("deploy/prometheus").join(file)).unwrap();
     let rules: Rules = serde_yaml::from_str(&text).unwrap();
-    rules.groups.into_iter().flat_map(|group| group.rules).collect()
+    rules.groups
+}
+
+fn rules(file: &str) -> Vec<Rule> {
+    groups(file).into_iter().flat_map(|group| group.rules).collect()
 }
 
 fn alerts() -> Vec<(String, Rule)> {
@@ -116,7 +123,7 @@ fn exported() -> Known {
 }
 
 /// What rules may name: also what rules record, and the one series that Prometheus makes.
-fn nameable() -> Known {
+pub(crate) fn nameable() -> Known {
     let mut known = exported();
     known.insert("up".to_owned(), set(&OF_TARGETS, &[]));
     for rule in rules("recording.yaml") {
@@ -130,7 +137,7 @@ fn nameable() -> Known {
 }
 
 /// What of an expression is not known, and all labels of its metrics.
-fn judge(expression: &str, known: &Known) -> (Vec<String>, BTreeSet<String>) {
+pub(crate) fn judge(expression: &str, known: &Known) -> (Vec<String>, BTreeSet<String>) {
     let expression = Expression::read(expression);
     let mut unknown = Vec::new();
     let mut labels = BTreeSet::new();
