@@ -92,6 +92,14 @@ enum Command {
         #[arg(long, value_name = "ADDR:PORT", value_parser = Listen::new)]
         listen: Option<Listen>,
     },
+    /// Copy this program into a directory, as godebug-exporter.
+    ///
+    /// For an init container whose image has no shell: it puts the program on a volume, and the
+    /// service in another container starts under exec.
+    Install {
+        /// The directory; it must be there.
+        directory: PathBuf,
+    },
     /// Print a shell's completions.
     Completions {
         /// The shell.
@@ -266,6 +274,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             tools::check::report(&file, &config, web.as_ref())?;
         }
         Command::Demo { listen } => tools::demo::run(listen)?,
+        Command::Install { directory } => tools::install::run(&directory)?,
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

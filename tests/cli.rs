@@ -1,7 +1,10 @@
 //! The commands as a person or a script calls them.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::process::{Output, Stdio};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -39,6 +42,7 @@ fn help_explains_each_command_and_gives_examples() {
     check(&["parse"], &["one JSON object a record", "Exits with 1"]);
     check(&["check"], &["Check a config file"]);
     check(&["demo"], &["recording", "127.0.0.1:10390"]);
+    check(&["install"], &["Copy this program", "init container"]);
     check(&["completions"], &["bash", "zsh", "fish"]);
 }
 
@@ -61,6 +65,24 @@ fn shells_get_completions() {
         assert_eq!(output.status.code(), Some(0), "{shell}");
         assert!(stdout(&output).contains("trace-lines"), "{shell}");
     }
+}
+
+#[test]
+fn it_installs_itself_also_over_one_that_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let installed = folder.path().join("godebug-exporter");
+    let ours = env!("CARGO_BIN_EXE_godebug-exporter");
+    for program in [Path::new(ours), &installed] {
+        let status = Command::new(program).arg("install").arg(folder.path()).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{}", program.display());
+    }
+    assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o7777, 0o755);
+    assert!(fs::read(&installed).unwrap() == fs::read(ours).unwrap(), "the same program");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+
+    let output = output(&["install", "/nowhere"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot install this program as /nowhere/godebug-exporter"));
 }
 
 #[test]
@@ -93,7 +115,7 @@ fn every_releases_records_are_what_they_were_recorded_to_be() {
         let output = output(&["parse", &fixture(&format!("parse/go{release}.log"))]);
         assert_eq!(output.status.code(), Some(0), "{release}");
         let expected = fixture(&format!("parse/go{release}.jsonl"));
-        let expected = std::fs::read_to_string(expected).unwrap();
+        let expected = fs::read_to_string(expected).unwrap();
         for (ours, expected) in stdout(&output).lines().zip(expected.lines()) {
             serde_json::from_str::<Value>(ours).unwrap();
             assert_eq!(ours, expected, "Go {release}");
@@ -145,7 +167,7 @@ fn parse_reads_stdin_and_counts_what_it_cannot_read() {
 fn parse_ends_quietly_when_nobody_reads_on() {
     let folder = tempfile::tempdir().unwrap();
     let long = folder.path().join("long.log");
-    std::fs::write(&long, RECORDED.repeat(2000)).unwrap();
+    fs::write(&long, RECORDED.repeat(2000)).unwrap();
     let mut child = command(["parse", long.to_str().unwrap()])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -9,10 +9,13 @@
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate curl dns)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate curl dns podman kubernetes systemd)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
 prometheus_3=0.313.5 # the module of Prometheus 3.13.5
 collector=0.156.0
+helm=3.22.0 kubectl=0.37.0 kubeconform=0.8.0 # kubectl: k8s.io/kubectl 0.N is kubectl 1.N
+operator=0.91.0
+schemas=1.37.0 # of kubernetes-validate, which has those of all Kubernetes releases since 1.25
 work=
 policy= # the file that keeps a package from starting a service, while it is ours
 
@@ -44,6 +47,15 @@ apt_install() {
         updated=yes
     fi
     apt install -y --no-install-recommends "$@"
+}
+
+# The tests start their own servers: a package shall start none.
+no_services() {
+    if [[ $(id -u) == 0 && ! -e /usr/sbin/policy-rc.d ]]; then
+        policy=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
 }
 
 go_works() { [[ -x $1/bin/go ]] && [[ $(GOROOT=$1 GOTOOLCHAIN=local "$1/bin/go" env GOVERSION 2>/dev/null) == "go$2" ]]; }
@@ -87,12 +99,7 @@ packaged_go() {
 
 prometheus_tools() {
     if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
-        # The tests start their own server: the package shall start none.
-        if [[ $(id -u) == 0 && ! -e /usr/sbin/policy-rc.d ]]; then
-            policy=/usr/sbin/policy-rc.d
-            printf '#!/bin/sh\nexit 101\n' >"$policy"
-            chmod +x "$policy"
-        fi
+        no_services
         apt_install Prometheus prometheus
     fi
     local version
@@ -162,6 +169,150 @@ curl_tool() {
     say "curl $(command -v curl) ($(curl --version | awk 'NR == 1 { print $2 }'))"
 }
 
+# Images are FROM scratch, and so never pulled; busybox is their shell where one is needed.
+podman_tools() {
+    local packages=(podman buildah runc containernetworking-plugins netavark iptables catatonit uidmap busybox-static)
+    local missing=no program
+    for program in podman buildah runc nsenter; do
+        command -v "$program" >/dev/null || missing=yes
+    done
+    if [[ $missing == yes || ! -x /bin/busybox ]]; then
+        no_services
+        apt_install podman "${packages[@]}"
+    fi
+    say "podman $(command -v podman) ($(podman --version | awk '{ print $3 }'))"
+}
+
+# go_program NAME MODULE VERSION PACKAGE: CACHE/bin/NAME-VERSION, and CACHE/bin/NAME as a link to it.
+go_program() {
+    local name=$1 version=$3 to=$cache/bin/$1-$3
+    if [[ ! -x $to ]]; then
+        mkdir -p -- "$cache/bin" "$work/$name"
+        GOBIN=$work/$name with_go install -ldflags '-s -w' "$4@v$version" >&2 ||
+            die "$name $version did not build from the Go module proxy ($2)"
+        mv -f -- "$work/$name/$name" "$to"
+    fi
+    ln -sfn -- "$name-$version" "$cache/bin/$name"
+    say "$name $to ($version)"
+}
+
+# Its own repository replaces the modules that it consists of, so that `go install` refuses it: this is its main.
+kubectl_tool() {
+    local to=$cache/bin/kubectl-$kubectl dir=$work/kubectl
+    if [[ ! -x $to ]] && command -v kubectl >/dev/null; then
+        say "kubectl $(command -v kubectl)"
+        return
+    fi
+    if [[ ! -x $to ]]; then
+        mkdir -p -- "$dir" "$cache/bin"
+        cat >"$dir/main.go" <<'MAIN'
+package main
+
+import (
+	"k8s.io/component-base/cli"
+	"k8s.io/kubectl/pkg/cmd"
+	"k8s.io/kubectl/pkg/cmd/util"
+)
+
+func main() {
+	if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
+		util.CheckErr(err)
+	}
+}
+MAIN
+        (cd "$dir" && with_go mod init kubectl && with_go get "k8s.io/kubectl/pkg/cmd@v$kubectl" "k8s.io/component-base/cli@v$kubectl" &&
+            with_go build -mod=mod -ldflags '-s -w' -o kubectl .) >"$dir/log" 2>&1 ||
+            { tail -n 20 "$dir/log" >&2; die "kubectl (module $kubectl) did not build from the Go module proxy"; }
+        mv -f -- "$dir/kubectl" "$to"
+    fi
+    ln -sfn -- "kubectl-$kubectl" "$cache/bin/kubectl"
+    say "kubectl $to ($kubectl)"
+}
+
+# What kubeconform checks against; it would fetch schemas itself, one by one, from a place that may be away. Those
+# of kubernetes-validate name each other by addresses; here they lie side by side.
+kubernetes_schemas() {
+    local to=$cache/kubernetes-schemas-$schemas dir=$work/schemas
+    if [[ ! -d $to ]]; then
+        if ! python3 -m pip --version >/dev/null 2>&1; then
+            apt_install "pip, which brings the schemas of Kubernetes," python3-pip
+        fi
+        python3 -m pip install --quiet --root-user-action=ignore --no-cache-dir --disable-pip-version-check --no-deps \
+            --target "$dir" "kubernetes-validate==$schemas" 9>&- ||
+            die "the schemas of Kubernetes (kubernetes-validate $schemas) did not install from PyPI"
+        python3 - "$dir/kubernetes_validate/kubernetes-json-schema" "$dir/out" <<'PYTHON'
+import json, pathlib, sys
+for folder in pathlib.Path(sys.argv[1]).glob("*-strict"):
+    to = pathlib.Path(sys.argv[2], folder.name.removesuffix("-local-strict"))
+    to.mkdir(parents=True)
+    for file in folder.glob("*.json"):
+        schema = json.loads(file.read_text().replace('"/api/_definitions.json#', '"_definitions.json#'))
+        schema.pop("$id", None)
+        (to / file.name).write_text(json.dumps(schema))
+PYTHON
+        put "$dir/out" "$to"
+    fi
+    ln -sfn -- "kubernetes-schemas-$schemas" "$cache/kubernetes-schemas"
+    say "kubernetes-schemas $to ($schemas)"
+}
+
+# Reads objects of the Prometheus Operator as it does itself, by its own types, and takes no field that they do not have.
+operator_objects() {
+    local to=$cache/bin/operator-objects-$operator dir=$work/operator
+    if [[ ! -x $to ]]; then
+        mkdir -p -- "$dir" "$cache/bin"
+        cat >"$dir/main.go" <<'MAIN'
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	v1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+)
+
+func main() {
+	kinds := map[string]any{"PodMonitor": &v1.PodMonitor{}, "ServiceMonitor": &v1.ServiceMonitor{}, "PrometheusRule": &v1.PrometheusRule{}}
+	into, known := kinds[os.Args[1]]
+	if !known {
+		fmt.Fprintln(os.Stderr, "unknown kind")
+		os.Exit(2)
+	}
+	from := json.NewDecoder(os.Stdin)
+	from.DisallowUnknownFields()
+	if err := from.Decode(into); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+MAIN
+        local module=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring
+        (cd "$dir" && with_go mod init operator-objects && with_go get "$module/v1@v$operator" &&
+            with_go build -mod=mod -ldflags '-s -w' -o operator-objects .) >"$dir/log" 2>&1 ||
+            { tail -n 20 "$dir/log" >&2; die "the types of the Prometheus Operator ($operator) did not build from the Go module proxy"; }
+        mv -f -- "$dir/operator-objects" "$to"
+    fi
+    ln -sfn -- "operator-objects-$operator" "$cache/bin/operator-objects"
+    say "operator-objects $to ($operator)"
+}
+
+kubernetes_tools() {
+    go_program kubeconform github.com/yannh/kubeconform "$kubeconform" github.com/yannh/kubeconform/cmd/kubeconform
+    go_program helm helm.sh/helm/v3 "$helm" helm.sh/helm/v3/cmd/helm
+    kubectl_tool
+    kubernetes_schemas
+    operator_objects
+}
+
+systemd_tools() {
+    if ! command -v systemd-analyze >/dev/null; then
+        no_services
+        apt_install systemd systemd
+    fi
+    say "systemd-analyze $(command -v systemd-analyze) ($(systemd-analyze --version | awk 'NR == 1 { print $2 }'))"
+}
+
 if [[ $# -eq 0 ]]; then
     set -- "${everything[@]}"
 fi
@@ -185,6 +336,9 @@ for name in "$@"; do
     logrotate) logrotate_tool ;;
     curl) curl_tool ;;
     dns) dns_server ;;
+    podman) podman_tools ;;
+    kubernetes) kubernetes_tools ;;
+    systemd) systemd_tools ;;
     go-1.19) debian_go 1.19 ;;
     go-*) packaged_go "${name#go-}" ;;
     esac

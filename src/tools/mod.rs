@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod demo;
 pub mod detect;
 pub mod exec;
+pub mod install;
 pub mod once;
 pub mod parse;
 

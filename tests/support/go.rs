@@ -83,7 +83,7 @@ fn build(name: &str, version: &str) -> PathBuf {
 }
 
 /// Where tests/toolchains.sh puts things.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     cache.expect("HOME or XDG_CACHE_HOME is set").join("godebug-exporter")

@@ -1,0 +1,121 @@
+//! The image of deploy/Dockerfile and the examples of deploy/kubernetes, as real containers: with nothing but the
+//! binary in the image, a root that is read-only, no capability and limits, real numbers of a real Go service.
+
+use std::fs;
+
+use crate::support::metrics::Page;
+use crate::support::podman::{Pod, Podman};
+use crate::support::service::Truth;
+use crate::support::wait::{wait_until, wait_until_or};
+
+const MIB: u64 = 1 << 20;
+
+fn page(pod: &Pod) -> Page {
+    Page::read(&pod.get(10390, "/metrics"))
+}
+
+fn truth(pod: &Pod) -> Truth {
+    Truth::from_line(&pod.get(6060, "/truth"))
+}
+
+/// What the kernel says of a container's first process.
+fn is_locked_down(pod: &Pod, container: &str, memory: u64) {
+    let process = format!("/proc/{}", pod.process(container));
+    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!(field("Uid:"), "65532", "{container}");
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{container}: {set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), "1", "{container}");
+    assert_eq!(field("Seccomp:"), "2", "{container}: a filter");
+    let mounts = fs::read_to_string(format!("{process}/mounts")).unwrap();
+    let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/")).unwrap();
+    let options = root.split(' ').nth(3).unwrap();
+    assert!(options.split(',').any(|option| option == "ro"), "{container}: {root}");
+    assert_eq!(pod.memory_limit(container), memory, "{container}");
+}
+
+/// Garbage collections that are over when this returns are counted, no more and no fewer; the rest is there too.
+fn tells_the_truth(pod: &Pod) {
+    pod.get(6060, "/control/gc?n=3");
+    let before = truth(pod).memstats("NumGC");
+    assert!(before >= 3);
+    let cycles = |page: &Page| page.sum("go_gc_cycles_total");
+    let page_then = wait_until_or(
+        &format!("{before} cycles are counted"),
+        || Some(page(pod)).filter(|page| cycles(page) >= before as f64),
+        || page(pod).to_string(),
+    );
+    let after = truth(pod).memstats("NumGC");
+    assert!(cycles(&page_then) <= after as f64, "more than {after} cycles:\n{page_then}");
+
+    let series = ["go_goroutines", "go_threads", "go_memstats_sys_bytes", "go_sched_idle_procs"];
+    let page = wait_until("expvar, pprof and schedtrace are read", || {
+        Some(page(pod)).filter(|page| series.iter().all(|name| page.has(name)))
+    });
+    for name in series {
+        assert!(page.has(&format!("{name}{{service=\"checkout\"}}")), "{name}:\n{page}");
+    }
+    let usable = std::thread::available_parallelism().unwrap().get();
+    assert!(page.value("go_sched_gomaxprocs_threads") <= usable as f64, "{page}");
+}
+
+#[test]
+fn the_image_is_the_binary_alone() {
+    let podman = Podman::new();
+    let image = Podman::exporter_image();
+    let config = |key: &str| {
+        let format = format!("{{{{json .Config.{key}}}}}");
+        podman.run(&["image", "inspect", "--format", &format, image]).trim().to_owned()
+    };
+    assert_eq!(config("User"), "\"65532:65532\"");
+    assert_eq!(config("Entrypoint"), "[\"/usr/bin/godebug-exporter\"]");
+    assert_eq!(config("Cmd"), "[\"run\",\"--config\",\"/etc/godebug-exporter/config.yaml\"]");
+    let version = podman.run(&[
+        "run",
+        "--rm",
+        "--network=none",
+        "--read-only",
+        "--cap-drop=all",
+        "--security-opt=no-new-privileges",
+        image,
+        "--version",
+    ]);
+    assert!(version.starts_with("godebug-exporter "), "{version}");
+}
+
+#[test]
+fn the_wrapper_needs_no_rights() {
+    let pod = Podman::new().play("wrapper");
+    tells_the_truth(&pod);
+    is_locked_down(&pod, "checkout", 256 * MIB);
+    // The trace lines are ours; the rest of the log is the service's.
+    assert!(!pod.logs("checkout").contains("SCHED "), "{}", pod.logs("checkout"));
+}
+
+#[test]
+fn the_sidecar_needs_no_rights_and_may_be_killed() {
+    let pod = Podman::new().play("sidecar");
+    tells_the_truth(&pod);
+    is_locked_down(&pod, "checkout", 256 * MIB);
+    is_locked_down(&pod, "godebug-exporter", 32 * MIB);
+
+    let samples = page(&pod).value("go_sched_samples_total");
+    let before = pod.process("godebug-exporter");
+    let process = rustix::process::Pid::from_raw(before.cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    wait_until("there is another one", || {
+        let now = pod.process("godebug-exporter");
+        (now != 0 && now != before).then_some(())
+    });
+    let after = wait_until("it has caught up", || {
+        page(&pod).get("go_sched_samples_total").filter(|after| *after > samples)
+    });
+    // One a second: what was written meanwhile was read, and nothing twice.
+    assert!(after < samples + 60.0, "{samples} {after}");
+    tells_the_truth(&pod);
+}

@@ -1,0 +1,75 @@
+//! What kubectl and helm make of the files below deploy/.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::go;
+
+/// The objects that `kubectl kustomize` makes of a folder.
+pub(crate) fn kustomized(folder: &str) -> Vec<Value> {
+    let mut command = Command::new(tool("kubectl"));
+    objects(&run(command.arg("kustomize").arg(folder)))
+}
+
+/// A program that tests/toolchains.sh installed, or one that was there.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let ours = go::cache().join("bin").join(name);
+    if ours.exists() { ours } else { name.into() }
+}
+
+/// Runs a program in the repository's folder, which must succeed, and gives what it prints.
+pub(crate) fn run(command: &mut Command) -> String {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let output = output
+        .unwrap_or_else(|error| panic!("{name}: {error}: run tests/toolchains.sh kubernetes"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{name}: {said}{printed}");
+    printed
+}
+
+pub(crate) fn objects(text: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_yaml::from_multiple(text).unwrap();
+    all.into_iter().filter(|one| !one.is_null()).collect()
+}
+
+/// Kubernetes from the first with native sidecars on by default, to the newest whose schemas are there.
+const RELEASES: [&str; 3] = ["1.29.0", "1.33.0", "1.37.0"];
+
+/// What is wrong with an object: what several releases of Kubernetes, or the Prometheus Operator, would refuse.
+pub(crate) fn problems(object: &Value) -> Vec<String> {
+    let kind = object["kind"].as_str().unwrap();
+    let mut checks = Vec::new();
+    if object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/") {
+        let mut command = Command::new(tool("operator-objects"));
+        command.arg(kind);
+        checks.push(command);
+    } else {
+        let schemas = go::cache().join("kubernetes-schemas");
+        let schemas = format!(
+            "{}/{{{{.NormalizedKubernetesVersion}}}}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+            schemas.display()
+        );
+        checks.extend(RELEASES.map(|release| {
+            let mut command = Command::new(tool("kubeconform"));
+            command.args(["-strict", "-kubernetes-version", release, "-schema-location", &schemas]);
+            command
+        }));
+    }
+    let outputs = checks.into_iter().map(|command| fed(command, &object.to_string()));
+    let failed = outputs.filter(|output| !output.status.success());
+    failed
+        .map(|output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into())
+        .collect()
+}
+
+fn fed(mut command: Command, input: &str) -> Output {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("a tool is missing: run tests/toolchains.sh kubernetes");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}

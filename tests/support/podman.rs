@@ -1,0 +1,189 @@
+//! Real containers and pods, by podman: images FROM scratch, and the examples of deploy/kubernetes as they are.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::wait::wait_until;
+use super::{go, manifests};
+
+/// The names that the examples have, and that the images get here.
+const EXPORTER: &str = "registry.example/godebug-exporter:0.1.0";
+const SERVICE: &str = "registry.example/checkout:1";
+
+/// Of what may be run in all; runc, because Debian's podman brings it; limits that a container may set itself.
+const SETTINGS: &str = "\
+[containers]
+default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]
+[engine]
+runtime = \"runc\"
+cgroup_manager = \"cgroupfs\"
+";
+
+/// A storage of its own, with the image that deploy/Dockerfile makes and one of a service; all gone at its end.
+pub(crate) struct Podman {
+    folder: TempDir,
+}
+
+impl Podman {
+    pub(crate) fn new() -> Self {
+        let this = Self { folder: tempfile::tempdir().unwrap() };
+        let context = this.folder.path().join("context");
+        let program = program();
+        put(&program, &context.join("binary/godebug-exporter"));
+        put(go::service(go::NEWEST), &context.join("service/app/checkout"));
+        put(Path::new("/bin/busybox"), &context.join("service/bin/sh"));
+        for library in libraries(&program) {
+            put(&library, &context.join("libraries").join(library.strip_prefix("/").unwrap()));
+        }
+        fs::create_dir_all(context.join("libraries")).unwrap();
+        fs::write(this.folder.path().join("containers.conf"), SETTINGS).unwrap();
+        fs::write(context.join("exporter"), format!("FROM {EXPORTER}\nCOPY libraries /\n"))
+            .unwrap();
+        fs::write(context.join("checkout"), "FROM scratch\nCOPY libraries service /\n").unwrap();
+
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/Dockerfile");
+        let build = |file: &Path, tag: &str| {
+            let file = file.to_str().unwrap();
+            let binary = format!("build={}", context.join("binary").display());
+            let context = context.to_str().unwrap();
+            this.run(&["build", "--build-context", &binary, "-f", file, "-t", tag, context]);
+        };
+        build(&shipped, EXPORTER);
+        build(&context.join("exporter"), EXPORTER);
+        build(&context.join("checkout"), SERVICE);
+        this
+    }
+
+    /// Has it do something, and gives what it prints.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output();
+        let output = output.expect("podman is missing: run tests/toolchains.sh podman");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "podman {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let folder = self.folder.path();
+        let mut command = Command::new("podman");
+        command.env("CONTAINERS_CONF", folder.join("containers.conf"));
+        command.arg("--root").arg(folder.join("root")).arg("--runroot").arg(folder.join("run"));
+        // An image's name shall not be taken for a file's.
+        command.args(arguments).current_dir(folder);
+        command
+    }
+
+    pub(crate) fn exporter_image() -> &'static str {
+        EXPORTER
+    }
+
+    /// Plays an example of deploy/kubernetes: the Deployment that `kubectl kustomize` makes of it.
+    pub(crate) fn play(self, example: &str) -> Pod {
+        let mut objects = manifests::kustomized(&format!("deploy/kubernetes/{example}"));
+        assert_eq!(objects.len(), 1, "{objects:#?}");
+        let pod = for_podman(objects.remove(0)["spec"]["template"]["spec"].take());
+        let file = self.folder.path().join("pod.json");
+        fs::write(&file, pod.to_string()).unwrap();
+        let file = file.to_str().unwrap();
+        self.run(&["play", "kube", "--network", "none", "--start=false", file]);
+        // The kubelet makes every emptyDir so; podman leaves it to root.
+        for volume in self.run(&["volume", "ls", "-q"]).lines() {
+            let path = self.run(&["volume", "inspect", "--format", "{{.Mountpoint}}", volume]);
+            fs::set_permissions(path.trim(), fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        self.run(&["pod", "start", "checkout"]);
+        Pod { podman: self }
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        for arguments in [&["pod", "rm", "-af", "-t0"][..], &["rm", "-af", "-t0"]] {
+            let _gone = self.command(arguments).output();
+        }
+        // Podman leaves it mounted on itself.
+        let _gone = Command::new("umount").arg(self.folder.path().join("root/overlay")).output();
+    }
+}
+
+/// A pod that runs.
+pub(crate) struct Pod {
+    podman: Podman,
+}
+
+impl Pod {
+    /// The process that a container began with.
+    pub(crate) fn process(&self, container: &str) -> u32 {
+        let name = format!("checkout-{container}");
+        let pid = self.podman.run(&["inspect", "--format", "{{.State.Pid}}", &name]);
+        pid.trim().parse().unwrap()
+    }
+
+    pub(crate) fn logs(&self, container: &str) -> String {
+        let name = format!("checkout-{container}");
+        let output = self.podman.command(&["logs", &name]).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    pub(crate) fn memory_limit(&self, container: &str) -> u64 {
+        let name = format!("checkout-{container}");
+        let limit = self.podman.run(&["inspect", "--format", "{{.HostConfig.Memory}}", &name]);
+        limit.trim().parse().unwrap()
+    }
+
+    /// An answer from inside of the pod, as soon as there is one.
+    pub(crate) fn get(&self, port: u16, path: &str) -> String {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        wait_until(&format!("the pod answers at {url}"), || {
+            let output = Command::new("nsenter")
+                .arg(format!("--net=/proc/{}/ns/net", self.process("checkout")))
+                .args(["curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "20", &url])
+                .output()
+                .unwrap();
+            output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+        })
+    }
+}
+
+/// The pod that a Deployment makes, as podman 4.3 can have it: there a native sidecar is a container beside the
+/// others, ports need a network, and a policy of Always holds for init containers too.
+fn for_podman(mut spec: Value) -> Value {
+    let list = |key: &str| spec[key].as_array().unwrap().clone();
+    let (sidecars, mut first): (Vec<_>, Vec<_>) =
+        list("initContainers").into_iter().partition(|one| one["restartPolicy"] == "Always");
+    let mut containers = [list("containers"), sidecars].concat();
+    for one in containers.iter_mut().chain(&mut first) {
+        let one = one.as_object_mut().unwrap();
+        for key in ["ports", "restartPolicy", "livenessProbe"] {
+            one.remove(key);
+        }
+    }
+    spec["containers"] = containers.into();
+    spec["initContainers"] = first.into();
+    spec["restartPolicy"] = "OnFailure".into();
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "checkout"}, "spec": spec})
+}
+
+/// The static binary, if there is one to be tested; else the one that all tests have, which needs its libraries.
+fn program() -> PathBuf {
+    let built = env!("CARGO_BIN_EXE_godebug-exporter");
+    std::env::var_os("GODEBUG_EXPORTER_STATIC").map_or_else(|| built.into(), PathBuf::from)
+}
+
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let words = text.split_whitespace().filter(|word| word.starts_with('/'));
+    words.filter(|word| !word.ends_with(':')).map(PathBuf::from).collect()
+}
+
+fn put(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    let copied = fs::copy(from, to);
+    copied.unwrap_or_else(|error| panic!("{}: {error}; run tests/toolchains.sh", from.display()));
+}
