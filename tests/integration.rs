@@ -62,6 +62,7 @@ mod samples;
 mod serve;
 mod signals;
 mod sources;
+mod stack;
 mod stall;
 mod state;
 mod survey;

@@ -35,7 +35,10 @@ fn text(path: &str) -> String {
 fn is_committed(path: &str, expected: &str) {
     if std::env::var_os("BLESS").is_some() {
         std::fs::create_dir_all(file(path).parent().unwrap()).unwrap();
-        std::fs::write(file(path), expected).unwrap();
+        // The other tests read it at this moment.
+        let new = file(&format!("{path}.new"));
+        std::fs::write(&new, expected).unwrap();
+        std::fs::rename(&new, file(path)).unwrap();
     }
     let found = text(path);
     let differs = expected.lines().zip(found.lines()).find(|(expected, found)| expected != found);

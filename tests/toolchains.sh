@@ -9,7 +9,7 @@
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 otel-collector logrotate curl dns podman kubernetes systemd)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 alertmanager otel-collector logrotate curl dns podman kubernetes systemd)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
 prometheus_3=0.313.5 # the module of Prometheus 3.13.5
 collector=0.156.0
@@ -97,6 +97,15 @@ packaged_go() {
     say "go-$minor $to (go$version)"
 }
 
+# The tests start their own servers: a package shall start none.
+no_services() {
+    if [[ $(id -u) == 0 && ! -e /usr/sbin/policy-rc.d ]]; then
+        policy=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+}
+
 prometheus_tools() {
     if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
         no_services
@@ -105,6 +114,14 @@ prometheus_tools() {
     local version
     version=$(promtool --version 2>&1 | awk 'NR == 1 { print $3 }')
     say "prometheus $(command -v prometheus) ($version)"
+}
+
+alertmanager_tool() {
+    if ! command -v prometheus-alertmanager >/dev/null; then
+        no_services
+        apt_install Alertmanager prometheus-alertmanager
+    fi
+    say "alertmanager $(command -v prometheus-alertmanager) ($(prometheus-alertmanager --version 2>&1 | awk 'NR == 1 { print $3 }'))"
 }
 
 dns_server() {
@@ -332,6 +349,7 @@ for name in "$@"; do
     case $name in
     prometheus) prometheus_tools ;;
     prometheus-3) prometheus_3_tools ;;
+    alertmanager) alertmanager_tool ;;
     otel-collector) otel_collector ;;
     logrotate) logrotate_tool ;;
     curl) curl_tool ;;

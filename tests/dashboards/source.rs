@@ -12,6 +12,25 @@ const SCHEMA: u32 = 39;
 const GRAFANA: &str = "9.4.0";
 const WIDTH: u64 = 24;
 
+/// Labels that are columns of tables, in their order.
+const COLUMNS: [&str; 15] = [
+    "namespace",
+    "service",
+    "pod",
+    "instance",
+    "source",
+    "capability",
+    "what",
+    "function",
+    "file",
+    "line",
+    "package",
+    "min",
+    "max",
+    "version",
+    "revision",
+];
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dashboard {
@@ -180,6 +199,9 @@ impl Dashboard {
                 } else {
                     "go_process_starts_total"
                 };
+            // The sums of a service's dashboard are of one service, until somebody chooses more.
+            let one = self.uid == "godebug-service" && name == "service";
+            let all = json!({"selected": true, "text": ["All"], "value": ["$__all"]});
             let query = format!("label_values({metric}{}, {name})", braced(&matchers(before)));
             list.push(json!({
                 "name": name,
@@ -192,12 +214,12 @@ impl Dashboard {
                 "refresh": 2,
                 "sort": 5,
                 "hide": 0,
-                "includeAll": true,
+                "includeAll": !one,
                 "multi": true,
                 // Also what has no such label.
                 "allValue": ".*",
                 "options": [],
-                "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
+                "current": if one { json!({}) } else { all },
                 "skipUrlSync": false,
             }));
         }
@@ -333,6 +355,10 @@ impl Dashboard {
         });
         if kind == Kind::Table {
             json["transformations"] = transformations(panel);
+        }
+        if kind == Kind::Bars {
+            // An event is a bar: not one in each of the windows that have it.
+            json["interval"] = "1m".into();
         }
         json
     }
@@ -571,21 +597,23 @@ fn column_override(panel: &Panel, query: &Query, column: &str) -> Value {
 
 /// One table of all queries: labels first, then values, with headings.
 fn transformations(panel: &Panel) -> Value {
-    let mut renamed = serde_json::Map::new();
-    for label in ["namespace", "service", "pod", "instance", "function", "source"] {
+    let (mut renamed, mut order) = (serde_json::Map::new(), serde_json::Map::new());
+    for label in COLUMNS {
         let mut heading = label.to_owned();
         heading[..1].make_ascii_uppercase();
         renamed.insert(label.to_owned(), heading.into());
+        order.insert(label.to_owned(), order.len().into());
     }
     for (query, id) in panel.show.iter().zip('A'..) {
         let column = query.column.clone().expect("a column of a table has a heading");
         let value = if panel.show.len() == 1 { "Value".to_owned() } else { format!("Value #{id}") };
+        order.insert(value.clone(), order.len().into());
         renamed.insert(value, column.into());
     }
     let hidden = ["Time", "__name__", "job", "log"].map(|name| (name.to_owned(), true.into()));
     let hidden: serde_json::Map<String, Value> = hidden.into_iter().collect();
     json!([
         {"id": "merge", "options": {}},
-        {"id": "organize", "options": {"excludeByName": hidden, "indexByName": {}, "renameByName": renamed}},
+        {"id": "organize", "options": {"excludeByName": hidden, "indexByName": order, "renameByName": renamed}},
     ])
 }

@@ -78,6 +78,11 @@ impl Prometheus {
         Self::start(command, "global: {scrape_interval: 1s}\n")
     }
 
+    /// The newest one, with this config.
+    pub(crate) fn newest_configured(text: &str) -> Self {
+        Self::start(Command::new(newest()), text)
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -122,6 +127,13 @@ impl Prometheus {
         let time = time.map(|time| format!("&time={time}")).unwrap_or_default();
         let data = self.api(&format!("/api/v1/query?query={}{time}", encoded(query)));
         data["result"].as_array().unwrap().clone()
+    }
+
+    /// The same over a time, every `step` seconds.
+    pub(crate) fn range(&self, query: &str, start: f64, end: f64, step: u64) -> Vec<Value> {
+        let query = encoded(query);
+        let path = format!("/api/v1/query_range?query={query}&start={start}&end={end}&step={step}");
+        self.api(&path)["result"].as_array().unwrap().clone()
     }
 
     /// The `data` of an answer of the HTTP API.

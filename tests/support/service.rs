@@ -73,14 +73,14 @@ impl Service {
         godebug: &str,
         stderr: impl Into<Stdio>,
     ) -> Self {
-        let mut child = Command::new(go::service(version))
-            .args(arguments)
-            .env("GODEBUG", godebug)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(go::service(version));
+        Self::of_command(command.args(arguments).env("GODEBUG", godebug), stderr)
+    }
+
+    /// Of a command that is it, in whatever way.
+    pub(crate) fn of_command(command: &mut Command, stderr: impl Into<Stdio>) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = Captured::of(child.stdout.take().unwrap());
         let process = Process(child);
         let remote = Remote::announced_on(&stdout);

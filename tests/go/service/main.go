@@ -409,6 +409,7 @@ func routes(out *logWriter) {
 		}
 	})
 	control("leak", "n", leak)
+	control("leakrate", "n", func(n int) { go pace(float64(n), func() { leak(1) }) })
 	control("leakmutex", "n", leakMutex)
 	control("leakcontext", "n", leakContext)
 	control("leakglobal", "n", leakGlobal)
