@@ -29,6 +29,7 @@ mod all_traces;
 mod bad_input;
 mod cli;
 mod config;
+mod copytruncate;
 mod cost;
 mod crash;
 mod dashboards;

@@ -607,6 +607,20 @@ proptest! {
     }
 }
 
+/// Few bytes in a file that was renamed: the next one begins alike, and is no copy.
+#[test]
+fn a_renamed_file_of_few_bytes_is_read_though_the_next_begins_alike() {
+    for style in [Style::Count, Style::Date] {
+        check(style, &[Op::Rotate(2, true), Op::WritePart(1), Op::Rotate(2, false)]);
+    }
+}
+
+/// A first file of few bytes, which was copied and truncated before we saw one of them.
+#[test]
+fn a_copy_of_few_bytes_does_not_keep_us_from_what_comes_after_it() {
+    check(Style::CopyTruncate, &[Op::WritePart(1), Op::Rotate(2, false), Op::Settle]);
+}
+
 /// Killed after a first line, rotated, and a compressed form of the rotated file beside it, or in
 /// its place.
 fn rotated_while_dead(damage: impl Fn(&PathBuf, &[u8])) -> World {

@@ -42,7 +42,7 @@ impl Existed {
 pub(super) struct Mark {
     pub(super) id: FileId,
     pub(super) offset: u64,
-    /// The first bytes, at most [`PRINT_BYTES`], and none from `offset` on.
+    /// The first bytes, at most [`PRINT_BYTES`]. They may be known before they are read.
     head: Vec<u8>,
     head_print: Print,
     /// The last bytes before `offset`, at most as many.
@@ -71,12 +71,19 @@ impl Mark {
     /// Behind bytes that were just read.
     pub(super) fn advance(&mut self, chunk: &[u8]) {
         if self.head.len() < PRINT_BYTES {
-            let more = chunk.get(..PRINT_BYTES - self.head.len()).unwrap_or(chunk);
-            self.head.extend_from_slice(more);
-            self.head_print = Print::of(&self.head);
+            let ahead = (self.head.len() as u64).saturating_sub(self.offset);
+            let unknown = usize::try_from(ahead).ok().and_then(|ahead| chunk.get(ahead..));
+            self.know_head(unknown.unwrap_or_default());
         }
         keep_last(&mut self.before, chunk);
         self.offset += chunk.len() as u64;
+    }
+
+    /// More of the first bytes.
+    pub(super) fn know_head(&mut self, more: &[u8]) {
+        let more = more.get(..PRINT_BYTES - self.head.len()).unwrap_or(more);
+        self.head.extend_from_slice(more);
+        self.head_print = Print::of(&self.head);
     }
 
     /// For who keeps it.
@@ -115,6 +122,10 @@ mod tests {
         for size in [1, 7, 255, 256, 257, 1000, 2000] {
             let mut mark = Mark::beginning(id);
             bytes.chunks(size).for_each(|chunk| mark.advance(chunk));
+            let mut foreseen = Mark::beginning(id);
+            foreseen.know_head(&bytes[..100]);
+            bytes.chunks(size).for_each(|chunk| foreseen.advance(chunk));
+            assert_eq!(mark.position(), foreseen.position(), "{size}");
             let there = Mark::at(id, 2000, bytes[..256].to_vec(), bytes[2000 - 256..].to_vec());
             assert_eq!(mark.position(), there.position(), "{size}");
             assert_eq!(mark.before(), there.before());

@@ -49,6 +49,16 @@ struct Anchor {
     modified: (i64, i64),
 }
 
+/// What is known of how the files after another came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rotated {
+    /// They were renamed: each holds something else.
+    Renamed,
+    Unknown,
+    /// They were copied before the current file was truncated, and one of them may hold the same.
+    Copied,
+}
+
 #[derive(PartialEq, Eq)]
 enum Age {
     Older,
@@ -70,7 +80,9 @@ pub(super) fn locate(
     except: Option<FileId>,
     known: Option<&HashSet<Existed>>,
 ) -> io::Result<Option<Located>> {
+    let path = home.path();
     for _ in 0..TRIES_MAX {
+        let current = Current::now(&path)?;
         let list = match home.siblings(Some(place.inode)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             list => list?,
@@ -82,7 +94,12 @@ pub(super) fn locate(
             Ok(Some(stream)) => stream,
         };
         let anchor = Anchor::of(&stream, &list)?;
-        if let Some(after) = open_after(list, anchor, known, except, true)? {
+        let how = if except.is_some() { Rotated::Copied } else { how_found(&stream, place) };
+        let after = open_after(list, anchor, known, except)?;
+        let after = after.map(|after| current.leave_out_copies(after, how, true)).transpose()?;
+        if let Some(after) = after
+            && current.is_as_before()?
+        {
             return Ok(Some(Located { stream, after }));
         }
     }
@@ -95,11 +112,13 @@ pub(super) fn after(
     path: &Path,
     home: &Home,
     anchor: Option<&Stream>,
+    how: Rotated,
     known: &HashSet<Existed>,
     patient: bool,
 ) -> io::Result<After> {
     let inode = anchor.map(|anchor| anchor.mark.id.inode);
     for _ in 0..TRIES_MAX {
+        let current = Current::now(path)?;
         let now = Home::of(path);
         let moved = now.folder != home.folder;
         let mut list = match (if moved { home } else { &now }).siblings(inode) {
@@ -111,7 +130,11 @@ pub(super) fn after(
             Some(stream) => Anchor::of(stream, &list)?.or_by_content(stream, &list)?,
             None => Anchor { id: None, at: None, modified: (i64::MIN, 0) },
         };
-        if let Some(after) = open_after(list, anchor, Some(known), None, patient)? {
+        let after = open_after(list, anchor, Some(known), None)?;
+        let after = after.map(|after| current.leave_out_copies(after, how, patient)).transpose()?;
+        if let Some(after) = after
+            && current.is_as_before()?
+        {
             return Ok(after);
         }
     }
@@ -210,19 +233,33 @@ fn holder(
     Ok(None)
 }
 
+/// A name is changed with the inode kept; a copy has its own, as a compressed file has.
+pub(super) fn how_found(stream: &Stream, place: &Position) -> Rotated {
+    match stream.mark.id.inode == place.inode {
+        true => Rotated::Renamed,
+        false if stream.is_packed() => Rotated::Unknown,
+        false => Rotated::Copied,
+    }
+}
+
 /// `None`: the folder changed meanwhile.
 fn open_after(
     list: Vec<Sibling>,
     anchor: Anchor,
     known: Option<&HashSet<Existed>>,
     except: Option<FileId>,
-    patient: bool,
 ) -> io::Result<Option<After>> {
     let mut after = After::default();
+    let mut vanished = known.map_or(0, |known| vanished(known, &list));
     for (i, sibling) in list.into_iter().enumerate() {
         let old = known.is_some_and(|known| known.contains(&sibling.existed));
-        let age =
+        let mut age =
             if old || Some(sibling.id) == anchor.id { Age::Older } else { anchor.age(i, &sibling) };
+        if age == Age::Unknown && anchor.id.is_none() && sibling.packed == Packed::Gzip {
+            // The oldest are what became of those that were known.
+            age = if vanished > 0 { Age::Older } else { Age::Newer };
+            vanished = vanished.saturating_sub(1);
+        }
         if age != Age::Newer {
             let doubtful = age == Age::Unknown && sibling.size > 0 && known.is_some();
             after.doubtful += u64::from(doubtful && anchor.id.is_some());
@@ -234,7 +271,8 @@ fn open_after(
             continue;
         }
         after.empty |= sibling.size == 0 && !sibling.current;
-        if sibling.size == 0 || Some(sibling.id) == except || after.ahead.len() > AHEAD_MAX {
+        let is_excepted = Some(sibling.id) == except && !sibling.current;
+        if sibling.size == 0 || is_excepted || after.ahead.len() > AHEAD_MAX {
             continue;
         }
         match Stream::beginning(&sibling.path) {
@@ -250,8 +288,12 @@ fn open_after(
             }
         }
     }
-    leave_out_copies(&mut after, patient)?;
     Ok(Some(after))
+}
+
+/// How many known files are there no more: deleted, or compressed.
+fn vanished(known: &HashSet<Existed>, list: &[Sibling]) -> usize {
+    known.iter().filter(|known| !list.iter().any(|sibling| sibling.existed == **known)).count()
 }
 
 impl Anchor {
@@ -267,30 +309,47 @@ impl Anchor {
     }
 }
 
+/// How the current file began before others were looked for.
+///
 /// copytruncate copies first and truncates then: between the two, both files hold the same, and it
-/// is to be read once.
-fn leave_out_copies(after: &mut After, patient: bool) -> io::Result<()> {
-    let current = match after.ahead.back() {
-        Some(last) if last.current => last.stream.peek()?,
-        _ => return Ok(()),
-    };
-    let mut copies = Vec::with_capacity(after.ahead.len());
-    for ahead in &after.ahead {
-        let head = ahead.stream.peek()?;
-        let common = head.len().min(current.len());
-        let same = !ahead.current && head.get(..common) == current.get(..common);
-        let few = common < CERTAIN_BYTES as usize;
-        after.unsure |= same && few;
-        copies.push(same && !few);
+/// is to be read once. As long as the current file begins as before, a copy that is being made is
+/// one of what it holds.
+struct Current<'p> {
+    path: &'p Path,
+    head: Vec<u8>,
+}
+
+impl<'p> Current<'p> {
+    fn now(path: &'p Path) -> io::Result<Self> {
+        Ok(Self { path, head: Stream::first_bytes(path)? })
     }
-    if after.unsure && patient {
+
+    fn is_as_before(&self) -> io::Result<bool> {
+        Ok(Stream::first_bytes(self.path)? == self.head)
+    }
+
+    fn leave_out_copies(&self, mut after: After, how: Rotated, patient: bool) -> io::Result<After> {
+        let mut kept = VecDeque::with_capacity(after.ahead.len());
+        for mut ahead in after.ahead {
+            let head = ahead.stream.peek()?;
+            let common = head.len().min(self.head.len());
+            let few = common < CERTAIN_BYTES as usize;
+            let is_copy = how != Rotated::Renamed
+                && !ahead.current
+                && !self.head.is_empty()
+                && head.get(..common) == self.head.get(..common);
+            after.unsure |= is_copy && few;
+            // Of few bytes, all of which stand there too, there is nothing to lose.
+            let is_needed = how != Rotated::Copied || head.len() > self.head.len();
+            if !is_copy || few && is_needed {
+                ahead.stream.expect(if ahead.current { &self.head } else { &head });
+                kept.push_back(ahead);
+            }
+        }
         // A copy that is being made grows.
-        after.ahead.clear();
-        return Ok(());
+        after.ahead = if after.unsure && patient { VecDeque::new() } else { kept };
+        Ok(after)
     }
-    let mut copies = copies.into_iter();
-    after.ahead.retain(|_| !copies.next().unwrap_or_default());
-    Ok(())
 }
 
 impl std::fmt::Debug for Ahead {

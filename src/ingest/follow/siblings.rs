@@ -53,13 +53,18 @@ impl Home {
         }
     }
 
+    /// The path without links.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join(&self.base)
+    }
+
     pub(super) fn is_link(&self) -> bool {
         self.linked
     }
 
     /// Whether a file is still there under the name that it had.
     pub(super) fn still_names(&self, file: &Metadata) -> bool {
-        let named = fs::symlink_metadata(self.folder.join(&self.base));
+        let named = fs::symlink_metadata(self.path());
         named.is_ok_and(|named| FileId::of(&named) == FileId::of(file))
     }
 
@@ -70,9 +75,6 @@ impl Home {
         let mut before = self.read(&family, inode)?;
         // Renames move names while we read them.
         for _ in 0..READS_MAX {
-            if before.len() < 2 {
-                break;
-            }
             let now = self.read(&family, inode)?;
             let same = before.len() == now.len()
                 && before.iter().zip(&now).all(|(a, b)| a.path == b.path && a.id == b.id);

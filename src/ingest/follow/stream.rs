@@ -51,6 +51,15 @@ impl Stream {
         Ok(Self { source, mark, existed, seen: None })
     }
 
+    /// The first bytes of what a path leads to; none if there is nothing.
+    pub(super) fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
+        match open_regular(path) {
+            Ok((file, _)) => bytes_at(&file, 0, PRINT_BYTES),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A plain file at its end.
     pub(super) fn end(path: &Path) -> io::Result<Self> {
         let (file, metadata) = open_regular(path)?;
@@ -118,9 +127,22 @@ impl Stream {
         bytes_at(self.file(), 0, PRINT_BYTES)
     }
 
+    /// From the first byte on, as long as it begins like this.
+    pub(super) fn expect(&mut self, head: &[u8]) {
+        if !self.is_packed() {
+            self.mark = Mark::beginning(self.mark.id);
+            self.mark.know_head(head);
+        }
+    }
+
+    /// No byte was read, and none is expected: whatever comes is believed.
+    pub(super) fn is_blank(&self) -> bool {
+        self.mark.offset == 0 && self.mark.head().is_empty() && !self.is_packed()
+    }
+
     /// Whether the first bytes are still those that were read. What stands before the place is
     /// compared at every read; alone it could be what a service prints again and again.
-    pub(super) fn begins_as_before(&self) -> io::Result<bool> {
+    fn begins_as_before(&self) -> io::Result<bool> {
         let head = self.mark.head();
         let known = self.is_packed() || head.is_empty();
         Ok(known || bytes_at(self.file(), 0, head.len())? == head)
@@ -132,8 +154,8 @@ impl Stream {
         self.seen = None;
     }
 
-    /// Reads on. What stands before the place is read with it and compared, so that no byte of
-    /// another content is ever taken for the next one.
+    /// Reads on. What stands before the place is read with it and compared, and then the first
+    /// bytes, so that no byte of another content is ever taken for the next one.
     pub(super) fn read<'b>(&mut self, buffer: &'b mut [u8]) -> io::Result<Next<'b>> {
         let (n, known) = match &mut self.source {
             Source::Plain(file) => {
@@ -150,7 +172,7 @@ impl Stream {
         };
         let read = buffer.get(..n).unwrap_or_default();
         let Some((before, chunk)) = read.split_at_checked(known) else { return Ok(Next::Changed) };
-        if known > 0 && before != self.mark.before() {
+        if known > 0 && before != self.mark.before() || !self.begins_as_before()? {
             return Ok(Next::Changed);
         }
         if chunk.is_empty() {

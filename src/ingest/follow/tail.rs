@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::mark::{Existed, FileId};
-use super::search::Ahead;
+use super::search::{Ahead, Rotated};
 use super::siblings::Home;
 use super::stream::{Next, Stream};
 use crate::config::StartAt;
@@ -21,6 +21,9 @@ use crate::model::position::Position;
 use crate::model::sink::TraceSink;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::{Gap, SourceTelemetry};
+
+/// A doubt that more bytes would take away is given up after so many looks.
+const DOUBTS_MAX: u32 = 3;
 
 /// Bytes read before others get their turn.
 const TURN_BYTES: u64 = 1024 * 1024;
@@ -65,10 +68,8 @@ pub enum Turn {
 
 struct Reading {
     stream: Stream,
-    /// What copytruncate left behind: it has no writer.
-    copy: bool,
-    /// It was empty when it was opened: it may be copied and truncated before we see a byte of it.
-    is_untouched: bool,
+    /// How it came to be beside the current file, if it is not that one.
+    rotated: Rotated,
     /// How often a newer file was there when we came to the end of this one.
     looks: u32,
     /// How often we could not tell which are newer.
@@ -91,7 +92,11 @@ enum Goal {
 
 enum Share {
     More,
-    End { bytes: u64 },
+    End {
+        bytes: u64,
+    },
+    /// It cannot be told yet what comes first.
+    Unsure,
     Changed,
 }
 
@@ -219,6 +224,10 @@ impl Tail {
                     self.open = Some(open);
                     Step::Done(Turn::More)
                 }
+                Ok(Share::Unsure) => {
+                    self.open = Some(open);
+                    Step::Done(Turn::Settling)
+                }
                 Ok(Share::End { bytes }) => self.at_end(open, bytes).map_err(failure)?,
                 Ok(Share::Changed) => self.changed(open).map_err(failure)?,
                 Err(_damaged) if open.stream.is_packed() => {
@@ -227,8 +236,9 @@ impl Tail {
                     self.at_end(open, 0).map_err(failure)?
                 }
                 Err(error) => {
-                    // A network file system may want it opened anew.
-                    self.resume = Some(open.stream.mark.position());
+                    // A network file system may want it opened anew. Any file agrees with no byte.
+                    let place = Some(open.stream.mark.position());
+                    self.resume = place.filter(|_| !open.stream.is_blank());
                     self.ahead.clear();
                     return Err(failure(error));
                 }
@@ -240,14 +250,28 @@ impl Tail {
     }
 
     fn read_new(&mut self, open: &mut Reading, buffer: &mut [u8]) -> io::Result<Share> {
-        if open.is_untouched && open.has_content()? {
-            open.is_untouched = false;
-            let named = fs::metadata(&self.path);
-            if named.is_ok_and(|named| FileId::of(&named) == open.stream.mark.id) {
-                open.stream = self.open_new()?;
+        if open.stream.is_blank() && open.stream.metadata()?.size() == 0 {
+            return Ok(Share::End { bytes: 0 });
+        }
+        if open.stream.is_blank() && self.is_current(&open.stream) {
+            // It may have been copied and truncated before we saw a byte: these copies come first.
+            let Some(first) = self.open_new(Rotated::Copied, open.is_patient())? else {
+                open.doubts += 1;
+                return Ok(Share::Unsure);
+            };
+            let doubts = open.doubts;
+            *open = Reading { doubts, ..first };
+            if open.stream.is_blank() {
+                return Ok(Share::Unsure);
             }
         }
         self.read(open, buffer)
+    }
+
+    /// Whether the path leads to it.
+    fn is_current(&self, stream: &Stream) -> bool {
+        let named = fs::metadata(&self.path);
+        named.is_ok_and(|named| FileId::of(&named) == stream.mark.id)
     }
 
     fn read(&mut self, open: &mut Reading, buffer: &mut [u8]) -> io::Result<Share> {
@@ -256,9 +280,6 @@ impl Tail {
             return Ok(Share::End { bytes: 0 });
         }
         if !open.stream.is_packed() && metadata.size() < open.stream.mark.offset {
-            return Ok(Share::Changed);
-        }
-        if !open.stream.begins_as_before()? {
             return Ok(Share::Changed);
         }
         let mut bytes = 0;
@@ -283,13 +304,23 @@ impl Tail {
 }
 
 impl Reading {
-    fn of(stream: Stream) -> io::Result<Self> {
-        let is_untouched = stream.mark.offset == 0 && stream.metadata()?.size() == 0;
-        Ok(Self { stream, copy: false, is_untouched, looks: 0, doubts: 0 })
+    /// The file that the path leads to. If another takes its place, it was renamed.
+    fn current(stream: Stream) -> Self {
+        Self { stream, rotated: Rotated::Renamed, looks: 0, doubts: 0 }
     }
 
-    fn has_content(&self) -> io::Result<bool> {
-        Ok(self.stream.metadata()?.size() > 0)
+    fn of(next: Ahead, rotated: Rotated) -> Self {
+        let current = Self::current(next.stream);
+        if next.current { current } else { Self { rotated, ..current } }
+    }
+
+    /// What copytruncate left behind: it has no writer.
+    fn is_copy(&self) -> bool {
+        self.rotated == Rotated::Copied
+    }
+
+    fn is_patient(&self) -> bool {
+        self.doubts < DOUBTS_MAX
     }
 }
 

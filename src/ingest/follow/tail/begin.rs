@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use super::{Goal, Reading, Tail};
 use crate::config::StartAt;
 use crate::ingest::follow::mark::FileId;
-use crate::ingest::follow::search::{self, After};
+use crate::ingest::follow::search::{self, After, Ahead, Rotated};
 use crate::ingest::follow::siblings::Home;
 use crate::ingest::follow::stream::Stream;
 use crate::model::position::Position;
@@ -21,19 +21,24 @@ impl Tail {
         if !again {
             self.resume = self.sink.saved_position();
         }
-        let stream = match self.resume.clone() {
+        let reading = match self.resume.clone() {
             Some(place) => self.find_again(&place)?,
-            None if again && self.start == StartAt::Beginning => self.open_new()?,
-            None => self.open_existing()?,
+            None if again && self.start == StartAt::Beginning => {
+                match self.open_new(Rotated::Unknown, false)? {
+                    Some(first) => first,
+                    None => Reading::current(Stream::beginning(&self.path)?),
+                }
+            }
+            None => Reading::current(self.open_existing()?),
         };
-        self.telemetry.following(&self.path.display(), stream.mark.offset);
+        self.telemetry.following(&self.path.display(), reading.stream.mark.offset);
         if matches!(self.goal, Some(Goal::NotSet)) {
             self.goal =
                 Some(fs::metadata(&self.path).map_or(Goal::Idle, |metadata| {
                     Goal::At(FileId::of(&metadata), metadata.size())
                 }));
         }
-        Reading::of(stream)
+        Ok(reading)
     }
 
     /// The first look ever: what stands beside the file was there before us.
@@ -59,22 +64,32 @@ impl Tail {
         opened
     }
 
-    /// A file that was missing, or what became of it before we looked again.
-    pub(super) fn open_new(&mut self) -> io::Result<Stream> {
-        let after = search::after(&self.path, &self.home, None, &self.known, false)?;
+    /// A file that was missing or empty, or what became of it before we looked again; `None` if it
+    /// cannot be told yet, which it always can if we are not `patient`.
+    pub(super) fn open_new(
+        &mut self,
+        rotated: Rotated,
+        patient: bool,
+    ) -> io::Result<Option<Reading>> {
+        let after = search::after(&self.path, &self.home, None, rotated, &self.known, patient)?;
+        if after.unsure && patient {
+            return Ok(None);
+        }
         self.adopt(after, true);
         match self.ahead.pop_front() {
-            Some(first) => Ok(first.stream),
-            None => Stream::beginning(&self.path),
+            Some(first) => Ok(Some(Reading::of(first, rotated))),
+            None => Stream::beginning(&self.path).map(|stream| Some(Reading::current(stream))),
         }
     }
 
-    fn find_again(&mut self, place: &Position) -> io::Result<Stream> {
+    fn find_again(&mut self, place: &Position) -> io::Result<Reading> {
         let known = Some(&self.known).filter(|known| !known.is_empty());
         if let Some(located) = search::locate(&self.home, place, None, known)? {
             self.resume = None;
             self.adopt(located.after, false);
-            return Ok(located.stream);
+            let rotated = search::how_found(&located.stream, place);
+            let current = self.is_current(&located.stream);
+            return Ok(Reading::of(Ahead { stream: located.stream, current }, rotated));
         }
         let stream = Stream::beginning(&self.path)?;
         self.resume = None;
@@ -82,7 +97,7 @@ impl Tail {
         self.known = search::older(&self.home, &stream)?;
         self.telemetry.gap(Gap::Gone, None, &self.path.display());
         self.sink.gap();
-        Ok(stream)
+        Ok(Reading::current(stream))
     }
 
     /// `now`: the first of them is the next to be read.

@@ -6,15 +6,12 @@ use std::os::unix::fs::MetadataExt;
 
 use super::{Left, Reading, Step, Tail, Turn};
 use crate::ingest::follow::mark::FileId;
-use crate::ingest::follow::search::{self, Ahead};
+use crate::ingest::follow::search::{self, Ahead, Rotated};
 use crate::ingest::follow::siblings::Home;
 use crate::telemetry::service::{Gap, Rotation};
 
 /// A renamed file that is still written to is left after so many looks: two writers.
 const LOOKS_MAX: u32 = 40;
-
-/// A doubt that more bytes would take away is given up after so many looks.
-const DOUBTS_MAX: u32 = 3;
 
 /// A file that was left is looked at so often again: a writer may have gone on in it.
 const LEFT_LOOKS: u32 = 30;
@@ -31,7 +28,7 @@ impl Tail {
         }
         open.looks += 1;
         let next_is_current = self.ahead.front().is_some_and(|next| next.current);
-        let has_writer = next_is_current && !open.copy && !open.stream.is_packed();
+        let has_writer = next_is_current && !open.is_copy() && !open.stream.is_packed();
         let quiet = bytes == 0 && open.looks > 1;
         if has_writer && !quiet && open.looks <= LOOKS_MAX {
             self.ahead.clear();
@@ -66,9 +63,9 @@ impl Tail {
             self.gone = named.is_none();
             return Ok(Some(false));
         }
-        let patient = open.doubts < DOUBTS_MAX;
-        let after =
-            search::after(&self.path, &self.home, Some(&open.stream), &self.known, patient)?;
+        let patient = open.is_patient();
+        let (anchor, how) = (Some(&open.stream), open.rotated);
+        let after = search::after(&self.path, &self.home, anchor, how, &self.known, patient)?;
         if after.unsure && patient {
             open.doubts += 1;
             return Ok(None);
@@ -87,7 +84,7 @@ impl Tail {
             return Ok(());
         };
         let metadata = open.stream.metadata()?;
-        if !open.copy {
+        if !open.is_copy() {
             self.telemetry.rotated(self.how_rotated(&metadata));
         }
         self.sink.break_line();
@@ -95,12 +92,11 @@ impl Tail {
         if next.current {
             self.home = Home::of(&self.path);
         }
-        if !open.stream.is_packed() && !open.copy {
+        if !open.stream.is_packed() && !open.is_copy() {
             let size = open.stream.mark.offset;
             self.left = Some(Left { stream: open.stream, size, looks: 0 });
         }
-        let copy = open.copy && !next.current;
-        self.open = Some(Reading { copy, ..Reading::of(next.stream)? });
+        self.open = Some(Reading::of(next, open.rotated));
         Ok(())
     }
 
@@ -147,11 +143,9 @@ impl Tail {
         self.telemetry.rotated(Rotation::Truncate);
         open.stream.restart();
         open.looks = 0;
-        open.is_untouched = !open.has_content().unwrap_or_default();
         if let Some(located) = copy {
             self.adopt(located.after, false);
-            let named = fs::metadata(&self.path);
-            if !named.is_ok_and(|named| FileId::of(&named) == open.stream.mark.id) {
+            if !self.is_current(&open.stream) {
                 // No name leads back to it. Copies of what replaced it cannot be told from its own.
                 if self.ahead.is_empty() {
                     self.ahead.push_back(Ahead { stream: open.stream, current: false });
@@ -159,7 +153,8 @@ impl Tail {
                     self.telemetry.gap(Gap::Gone, None, &self.path.display());
                 }
             }
-            self.open = Some(Reading { copy: true, ..Reading::of(located.stream)? });
+            let copy = Ahead { stream: located.stream, current: false };
+            self.open = Some(Reading::of(copy, Rotated::Copied));
         } else {
             self.known = search::older(&self.home, &open.stream)?;
             self.telemetry.gap(Gap::Truncated, None, &self.path.display());
