@@ -209,8 +209,9 @@ impl Pipeline {
             return None;
         }
         if let Some(saved) = inner.exportable.as_ref().filter(|saved| saved.taken != inner.taken) {
+            let snapshot = saved.snapshot.clone()?;
             self.telemetry.publish(&saved.stats);
-            return Some(saved.snapshot.clone());
+            return Some(snapshot);
         }
         self.telemetry.publish(&inner.stats);
         for (kind, sample) in inner.take_samples() {

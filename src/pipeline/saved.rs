@@ -31,7 +31,8 @@ pub struct Saving {
 #[derive(Debug)]
 pub(super) struct Exportable {
     pub(super) taken: u64,
-    pub(super) snapshot: ServiceSnapshot,
+    /// None: it was behind then.
+    pub(super) snapshot: Option<ServiceSnapshot>,
     pub(super) stats: TraceStats,
     outlives: Outlives,
 }
@@ -207,7 +208,8 @@ impl Inner {
     }
 
     fn exportable(&mut self, now: Duration, outlives: Outlives) -> Exportable {
-        Exportable { taken: self.taken, snapshot: self.series(now), stats: self.stats, outlives }
+        let snapshot = (!self.behind).then(|| self.series(now));
+        Exportable { taken: self.taken, snapshot, stats: self.stats, outlives }
     }
 }
 
@@ -393,6 +395,28 @@ mod tests {
         assert_ne!(saved, before);
         pipeline.save_failed();
         assert_ne!(pipeline.snapshot().unwrap(), saved, "what is not saved is better than nothing");
+    }
+
+    #[test]
+    fn what_was_saved_while_it_was_behind_is_not_exported() {
+        let first = pipeline(FILE);
+        let trace = trace();
+        let (read, rest) = trace.split_at(30_000);
+        first.sink().file_bytes(read, position(read.len()));
+        let second = pipeline(FILE);
+        second.restore(&bytes(&first)).unwrap();
+        second.keep();
+        let mut at = read.len();
+        for piece in rest.chunks(rest.len() / 2 + 1) {
+            let saving = second.save(Outlives::Us).unwrap();
+            saving.into_iter().for_each(|saving| second.saved(saving));
+            at += piece.len();
+            second.sink().file_bytes(piece, position(at));
+        }
+        second.sink().caught_up();
+        assert_eq!(second.snapshot(), None, "half of what is there");
+        second.saved(second.save(Outlives::Us).unwrap().unwrap());
+        assert!(second.snapshot().is_some());
     }
 
     #[test]
