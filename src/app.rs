@@ -262,7 +262,7 @@ impl Instances for Files {
     }
 
     fn remove(&mut self, log: &str) {
-        let gone = self.pipelines.remove_file(&self.service.identity.service, log);
+        let gone = self.pipelines.remove_file(self.service.identity.key(), log);
         if let Some((keeper, gone)) = self.keeper.as_ref().zip(gone) {
             keeper.forget(&gone);
         }

@@ -56,6 +56,7 @@ pub struct Pipeline {
     /// What our clock showed when we started; it goes on where a saved state left it.
     epoch: OnceLock<Duration>,
     name: Box<str>,
+    label: Box<str>,
     source: Box<str>,
     follows_file: bool,
     is_one_of_many: bool,
@@ -128,11 +129,12 @@ impl Pipeline {
         inner.state.set_epoch(i64::try_from(now_ns()).unwrap_or(i64::MAX));
         let pprof = service.pprof.as_ref();
         let profiler_labels = pprof.map(|pprof| Arc::clone(&pprof.labels)).unwrap_or_default();
-        let name = service.identity.service.as_str();
+        let key = service.identity.key();
+        let name = key.as_str();
         let stream = service.trace.as_ref().map(|trace| trace.source.to_string());
         let stream =
             service.identity.log.as_deref().map_or(stream.unwrap_or_default(), str::to_owned);
-        let key = match &service.identity.log {
+        let name_of_file = match &service.identity.log {
             // A name has no tab.
             Some(log) => format!("{name}\t{log}"),
             None => name.to_owned(),
@@ -146,7 +148,8 @@ impl Pipeline {
             telemetry: TraceTelemetry::new(metrics, name, stream, max_line),
             started: Instant::now(),
             epoch: OnceLock::new(),
-            name: key.into(),
+            name: name_of_file.into(),
+            label: service.identity.service.as_str().into(),
             is_one_of_many: service.identity.log.is_some(),
             source: source_of(service).into(),
             follows_file,

@@ -191,11 +191,10 @@ fn snapshot(
     let unusable = |what: String| (Reason::Io, what);
     let authority = endpoint.url.authority().map_or("", |authority| authority.as_str());
     let service = Service {
-        identity: Identity {
-            service: ServiceName::new(authority).map_err(|what| unusable(what.to_string()))?,
-            log: None,
-            labels: Vec::new(),
-        },
+        identity: Identity::new(
+            ServiceName::new(authority).map_err(|what| unusable(what.to_string()))?,
+            Vec::new(),
+        ),
         trace: None,
         expvar: (module == Module::Expvar).then(|| Expvar {
             endpoint: endpoint.clone(),

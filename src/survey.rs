@@ -124,7 +124,7 @@ impl Surveyed {
 
     fn publish(&self, findings: Findings) {
         for (capability, finding) in findings.iter() {
-            let labels = [self.service.identity.service.as_str(), capability.as_str()];
+            let labels = [self.service.identity.key().as_str(), capability.as_str()];
             match finding.state.as_number() {
                 Some(number) => self.metrics.capability.with_label_values(&labels).set(number),
                 // It was never set, or is gone now.
@@ -143,7 +143,7 @@ impl Surveyed {
             }
             return;
         }
-        let pipelines = self.pipelines.of(&self.service.identity.service);
+        let pipelines = self.pipelines.of(self.service.identity.key());
         let read = |kind| pipelines.iter().map(|pipeline| pipeline.records_of(kind)).sum::<u64>();
         let now = Instant::now();
         trace.note([RecordKind::Sched, RecordKind::SchedDetail, RecordKind::Gc].map(read), now);
@@ -151,7 +151,7 @@ impl Surveyed {
     }
 
     async fn look_at_endpoints(&self, pages: &mut Pages, findings: &mut Findings) {
-        let pipelines = self.pipelines.of(&self.service.identity.service);
+        let pipelines = self.pipelines.of(self.service.identity.key());
         let starts = pipelines.iter().map(|pipeline| pipeline.process_starts()).sum();
         if pages.are_due(starts, Instant::now()) {
             pages.expvar = self.ask(&self.places.expvar, is_expvar).await;
@@ -176,7 +176,7 @@ impl Surveyed {
 
     /// Of an endpoint that is configured: as its own reads go.
     fn read(&self, source: &str) -> Finding {
-        let labels = [self.service.identity.service.as_str(), source];
+        let labels = [self.service.identity.key().as_str(), source];
         if self.metrics.scrapes.with_label_values(&labels).get() == 0 {
             Finding::default()
         } else if self.metrics.scrape_success.with_label_values(&labels).get() == 1 {

@@ -43,6 +43,7 @@ mod formats;
 mod http;
 mod http2;
 mod https;
+mod kubernetes;
 mod layering;
 mod leaks;
 mod limits;

@@ -9,7 +9,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("model", &[]),
     ("ingest", &["model", "config", "runtime", "telemetry"]),
-    ("discover", &["model", "config", "ingest", "telemetry"]),
+    ("discover", &["model", "config", "ingest", "runtime", "telemetry"]),
     ("frame", &["model"]),
     ("parse", &["model"]),
     ("aggregate", &["model"]),

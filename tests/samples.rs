@@ -47,8 +47,7 @@ pub(crate) fn samples(mode: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 pub(crate) fn state() -> ServiceState {
-    let identity =
-        Identity { service: ServiceName::new("sample").unwrap(), log: None, labels: Vec::new() };
+    let identity = Identity::new(ServiceName::new("sample").unwrap(), Vec::new());
     let options =
         Options { trace: true, expvar: true, per_p: true, by_size: true, ..Options::default() };
     ServiceState::new(identity, options, Arc::default(), 0)

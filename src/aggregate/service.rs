@@ -405,7 +405,7 @@ mod tests {
 
     fn service() -> ServiceState {
         let service = ServiceName::new("s").unwrap();
-        let identity = Identity { service, log: None, labels: Vec::new() };
+        let identity = Identity::new(service, Vec::new());
         let options = Options { trace: true, expvar: true, ..Options::default() };
         let mut state = ServiceState::new(identity, options, Arc::default(), 7);
         state.set_epoch(EPOCH as i64);

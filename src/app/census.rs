@@ -121,10 +121,10 @@ impl Census {
         for found in &self.found {
             refused.extend(found.refused.iter().cloned());
             for service in &found.services {
-                if names.insert(service.identity.service.as_str()) {
+                if names.insert(service.identity.key().as_str()) {
                     services.push(service.clone());
                 } else {
-                    let name = service.identity.service.as_str();
+                    let name = service.identity.key().as_str();
                     let why = "the config or another discovery has a service of that name";
                     refused.insert((name.to_owned(), why.to_owned()));
                 }
@@ -137,5 +137,5 @@ impl Census {
 }
 
 fn names(services: &[Service]) -> HashSet<&str> {
-    services.iter().map(|service| service.identity.service.as_str()).collect()
+    services.iter().map(|service| service.identity.key().as_str()).collect()
 }

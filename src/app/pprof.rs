@@ -55,7 +55,7 @@ impl PprofTriggers {
         if when != Some(ScrapeWhen::OnScrape) {
             return Vec::new();
         }
-        let name = service.identity.service.as_str();
+        let name = service.identity.key().as_str();
         self.by_profile()
             .map(|(profile, trigger)| OnScrape {
                 trigger: Arc::clone(trigger),
@@ -117,7 +117,7 @@ impl Reading<'_> {
     }
 
     fn telemetry(&self, source: &'static str) -> Arc<SourceTelemetry> {
-        let name = self.service.identity.service.as_str();
+        let name = self.service.identity.key().as_str();
         SourceTelemetry::endpoint(Arc::clone(self.metrics), name, source)
     }
 }

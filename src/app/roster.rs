@@ -107,18 +107,18 @@ impl Roster {
         let mut change = Change::default();
         let mut before: HashMap<_, _> = members
             .drain(..)
-            .map(|member| (member.service.identity.service.clone(), member))
+            .map(|member| (member.service.identity.key().clone(), member))
             .collect();
         let mut after = Vec::new();
         for service in services {
-            let old = before.remove(&service.identity.service);
+            let old = before.remove(service.identity.key());
             after.push((service, old));
         }
         for gone in before.into_values() {
             change.ended += 1;
             self.stop(&gone).await;
-            self.stations.metrics.forget(gone.service.identity.service.as_str());
-            info!(service = %gone.service.identity.service, "service ended");
+            self.stations.metrics.forget(gone.service.identity.key().as_str());
+            info!(service = %gone.service.identity.key(), "service ended");
         }
         let mut failed = None;
         for (service, old) in after {
@@ -177,7 +177,7 @@ impl Roster {
 
     /// Its tasks end, and no more bytes of it come.
     async fn stop(&self, member: &Member) {
-        let service = &member.service.identity.service;
+        let service = member.service.identity.key();
         let (ack, left) = oneshot::channel();
         let told = self.follower.send(Order::Leave(service.clone(), ack)).await;
         member.supervisor.end(LEAVE_DEADLINE).await;
@@ -240,7 +240,7 @@ impl Starting<'_> {
     }
 
     fn name(&self) -> &str {
-        self.service.identity.service.as_str()
+        self.service.identity.key().as_str()
     }
 
     fn on_scrape(&self, expvar: &Arc<Trigger>, pprof: &PprofTriggers) -> Vec<OnScrape> {
@@ -272,7 +272,7 @@ impl Starting<'_> {
                 } else {
                     Target::One(sink, telemetry)
                 };
-                let (service, latch) = (self.service.identity.service.clone(), self.latch());
+                let (service, latch) = (self.service.identity.key().clone(), self.latch());
                 let follow =
                     Follow { service, path: path.clone(), from: *from, watch: *watch, latch, to };
                 // If nobody follows any more, we stop.
@@ -299,8 +299,7 @@ impl Starting<'_> {
         if has_pattern(self.service) {
             return;
         }
-        let (service, pipeline) =
-            (self.service.identity.service.clone(), Arc::clone(self.pipeline));
+        let (service, pipeline) = (self.service.identity.key().clone(), Arc::clone(self.pipeline));
         let stop = self.supervisor.stop().clone();
         self.supervisor.spawn("watch", async move {
             tokio::select! {

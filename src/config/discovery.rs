@@ -14,15 +14,22 @@ use super::http::{HeaderText, Http};
 use super::node::{Node, Value};
 use super::template::Template;
 use super::units::duration;
+use super::{StartAt, kubernetes};
 use crate::model::leak::Params;
 
 /// How long a service that was found stays when it is not found any more.
 const GRACE: Duration = Duration::from_secs(300);
 const GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// Keys of lists of targets.
+const LISTS: [&str; 3] = ["file_sd_configs", "http_sd_configs", "dns_sd_configs"];
+
 /// Prometheus' own intervals.
 const FILES_EVERY: Duration = Duration::from_secs(300);
 const DNS_EVERY: Duration = Duration::from_secs(30);
+
+/// Listing 250 pods takes 2 ms.
+const CONTAINERS_EVERY: Duration = Duration::from_secs(2);
 
 /// A list of targets.
 const HTTP_SD: Kind = Kind {
@@ -80,6 +87,15 @@ pub enum Finder {
         /// How often.
         every: Duration,
     },
+    /// Containers of a node, by the logs that the kubelet keeps.
+    Kubernetes {
+        /// Where it keeps them.
+        logs: PathBuf,
+        /// Where those that are there at our start are read from.
+        from: StartAt,
+        /// Who says more of them.
+        api: Box<kubernetes::Api>,
+    },
 }
 
 /// Records of DNS that lead to targets.
@@ -101,6 +117,7 @@ impl Finder {
             Self::Files { .. } => "file",
             Self::Http { .. } => "http",
             Self::Dns { .. } => "dns",
+            Self::Kubernetes { .. } => "kubernetes",
         }
     }
 
@@ -111,6 +128,7 @@ impl Finder {
             Self::Files { every, .. } | Self::Http { every, .. } | Self::Dns { every, .. } => {
                 *every
             }
+            Self::Kubernetes { .. } => CONTAINERS_EVERY,
         }
     }
 }
@@ -135,14 +153,23 @@ fn discovery(
     each(&mut fields, "file_sd_configs", &mut finders, files);
     each(&mut fields, "http_sd_configs", &mut finders, http);
     each(&mut fields, "dns_sd_configs", &mut finders, dns);
-    if ["file_sd_configs", "http_sd_configs", "dns_sd_configs"].iter().all(|key| !fields.has(key)) {
+    let of_containers = fields.has("kubernetes");
+    if of_containers && !finders.is_empty() {
+        fields.problem_at_map("kubernetes needs an entry of its own: its targets are containers");
+    }
+    finders.extend(fields.map("kubernetes").map(kubernetes::read));
+    if !of_containers && LISTS.iter().all(|key| !fields.has(key)) {
         fields.problem_at_map(
-            "finds nothing; give it file_sd_configs, http_sd_configs or dns_sd_configs",
+            "finds nothing; give it kubernetes, file_sd_configs, http_sd_configs or dns_sd_configs",
         );
     }
     let grace = fields.parsed("grace", grace).unwrap_or(GRACE);
     let path = fields.path_of("service");
     let template = match fields.get("service") {
+        node if of_containers => {
+            let none = Node { line: fields.line(), value: Value::Map(Vec::new()) };
+            Template::of_containers(node.unwrap_or(&none), &path, leaks, problems)
+        }
         Some(node) => Template::read(node, &path, leaks, problems),
         None => {
             let what = "is missing; it says what a target becomes: {name: \"${__address__}\", expvar: {url: \"http://${__address__}\"}}";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::http::uri::Authority;
 
 use super::fields::Fields;
 use super::units::{duration, size};
@@ -103,6 +104,11 @@ impl Kind {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("must not hold a user name or password; use basic_auth under http".into());
         }
+        // `Uri` takes any text for a port, and tells none then.
+        let has_port = |authority: &Authority| authority.as_str().len() > authority.host().len();
+        if uri.authority().is_some_and(has_port) && uri.port_u16().is_none_or(|port| port == 0) {
+            return Err(format!("has no port after its host, 1 to 65535; {shape}"));
+        }
         if uri.path() != "/" || uri.query().is_some() {
             return Ok(uri);
         }
@@ -163,4 +169,22 @@ fn scrape_when(text: &str) -> Result<ScrapeWhen, String> {
 pub(super) fn positive(text: &str) -> Result<Duration, String> {
     let value = duration(text)?;
     if value.is_zero() { Err("must be more than 0".into()) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_a_number_if_there_is_one() {
+        for bad in
+            ["http://h:http/", "http://h:/", "http://h:0/", "http://h:70000", "http://[::1]:x/"]
+        {
+            assert!(EXPVAR.url(bad).is_err(), "{bad}");
+        }
+        for good in ["http://h", "http://h:1/", "http://[::1]:6060/x", "http://[::1]/"] {
+            assert!(EXPVAR.url(good).is_ok(), "{good}");
+        }
+        assert!(EXPVAR.url("http://me:pw@h/").unwrap_err().contains("basic_auth"));
+    }
 }

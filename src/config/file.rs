@@ -191,7 +191,7 @@ pub(super) fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Ser
     }
     fields.finish();
     Some(Service {
-        identity: Identity { service: name?, log: None, labels },
+        identity: Identity::new(name?, labels),
         trace,
         expvar,
         http,
@@ -299,12 +299,9 @@ fn watch(text: &str) -> Result<Watch, &'static str> {
     }
 }
 
-fn start_at(text: &str) -> Result<StartAt, &'static str> {
-    match text {
-        "end" => Ok(StartAt::End),
-        "beginning" => Ok(StartAt::Beginning),
-        _ => Err("must be end or beginning"),
-    }
+pub(super) fn start_at(text: &str) -> Result<StartAt, &'static str> {
+    let written = StartAt::named(text).filter(|from| *from != StartAt::Oldest);
+    written.ok_or("must be end or beginning")
 }
 
 fn line_size(text: &str) -> Result<usize, String> {

@@ -115,7 +115,7 @@ impl Flags {
             .or(default_name)
             .ok_or("--service NAME is missing; it becomes the label service of every series")?;
         let service = ServiceName::new(name).map_err(|what| format!("--service: {what}"))?;
-        let identity = Identity { service, log: None, labels: Vec::new() };
+        let identity = Identity::new(service, Vec::new());
         let service = Service {
             identity,
             trace,

@@ -1,6 +1,6 @@
 //! What the user wrote → settings that are already valid.
 //!
-//! `discovery` has the keys of service discovery, and `template` the services that it makes of targets.
+//! `discovery` has the keys of service discovery, `kubernetes` those for the containers of a node, and `template` the services that it makes of targets.
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
 //! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `otlp` those of OTLP, `pprof` those of `pprof`,
 //! `flags` makes the same settings from the command line.
@@ -15,6 +15,7 @@ pub mod file;
 pub mod flags;
 pub mod godebug;
 pub mod http;
+pub mod kubernetes;
 pub mod leak_detector;
 pub mod listen;
 pub mod node;
@@ -163,7 +164,7 @@ pub struct Trace {
 pub enum TraceSource {
     /// A file, followed; or each of several.
     File {
-        /// Its path, or a pattern with `*`, `?` or `[…]`.
+        /// Its path, a pattern with `*`, `?` or `[…]`, or a container's folder if it ends with `/`.
         path: PathBuf,
         /// Where reading begins when we start.
         from: StartAt,
@@ -222,6 +223,26 @@ pub enum StartAt {
     End,
     /// At its beginning.
     Beginning,
+    /// At the beginning of the oldest file of its rotation: all of it is ours.
+    Oldest,
+}
+
+impl StartAt {
+    /// What it is called.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::Beginning => "beginning",
+            Self::Oldest => "oldest",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::End, Self::Beginning, Self::Oldest].into_iter().find(|from| from.as_str() == name)
+    }
 }
 
 /// How we notice that a file was written to.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fields::{Fields, Problems};
 use super::node::{Node, Value};
-use super::{Service, file};
+use super::{Service, file, kubernetes};
 use crate::model::leak::Params;
 use crate::model::service::Label;
 use crate::model::target::Target;
@@ -23,6 +23,8 @@ const SAMPLE: &str = "1";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
     node: Node,
+    /// The targets are containers: what is known of one is added.
+    of_containers: bool,
     leaks: Arc<Params>,
 }
 
@@ -58,7 +60,39 @@ impl Template {
             return None;
         }
         file::service(Fields::of(&filled, path, problems)?, leaks)?;
-        Some(Self { node: node.clone(), leaks: Arc::clone(leaks) })
+        Some(Self { node: node.clone(), of_containers: false, leaks: Arc::clone(leaks) })
+    }
+
+    /// The same for containers; what it leaves out is known of each.
+    pub(super) fn of_containers(
+        node: &Node,
+        path: &str,
+        leaks: &Arc<Params>,
+        problems: &Problems,
+    ) -> Option<Self> {
+        let sources = ["file", "fifo", "stdin", "command"];
+        let trace = below(node, "trace");
+        if sources.iter().any(|key| trace.as_ref().is_some_and(|it| below(it, key).is_some())) {
+            problems.add(
+                node.line,
+                path,
+                "a container's trace is in its log; leave out its source",
+            );
+            return None;
+        }
+        let samples = kubernetes::SAMPLES.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let target = Target { labels: samples.into() };
+        let value = |name: &str| target.labels.get(name).map_or(Some(SAMPLE), |it| Some(it));
+        let mut filled = match fill(node, &value, Place::Free) {
+            Ok(filled) => filled,
+            Err(what) => {
+                problems.add(node.line, path, what);
+                return None;
+            }
+        };
+        kubernetes::complete(&mut filled, &target);
+        file::service(Fields::of(&filled, path, problems)?, leaks)?;
+        Some(Self { node: node.clone(), of_containers: true, leaks: Arc::clone(leaks) })
     }
 
     /// The service that a target is.
@@ -69,12 +103,21 @@ impl Template {
         let value = |name: &str| target.labels.get(name).map(String::as_str);
         let mut filled = fill(&self.node, &value, Place::Free)?;
         add_labels(&mut filled, target);
+        if self.of_containers {
+            kubernetes::complete(&mut filled, target);
+        }
         let problems = Problems::default();
         let service = Fields::of(&filled, "", &problems).and_then(|fields| {
             let service = file::service(fields, &self.leaks)?;
             problems.is_empty().then_some(service)
         });
-        service.ok_or_else(|| {
+        let settled = service.map(|mut service| {
+            if self.of_containers {
+                kubernetes::settle(&mut service, target);
+            }
+            service
+        });
+        settled.ok_or_else(|| {
             let told = problems.into_sorted();
             let told: Vec<_> =
                 told.iter().map(|problem| format!("{}: {}", problem.path, problem.what)).collect();
@@ -103,14 +146,13 @@ fn add_labels(service: &mut Node, target: &Target) {
     }
 }
 
+fn below(node: &Node, name: &str) -> Option<Node> {
+    let Value::Map(entries) = &node.value else { return None };
+    let found = entries.iter().find(|(key, _)| key.value == Value::Text(name.to_owned()));
+    found.map(|(_, value)| value.clone())
+}
+
 fn reads_stdin(service: &Node) -> bool {
-    let below = |node: &Node, name: &str| match &node.value {
-        Value::Map(entries) => entries
-            .iter()
-            .find(|(key, _)| key.value == Value::Text(name.to_owned()))
-            .map(|(_, value)| value.clone()),
-        _ => None,
-    };
     below(service, "trace")
         .and_then(|trace| below(&trace, "stdin"))
         .is_some_and(|stdin| stdin.value == Value::Bool(true))

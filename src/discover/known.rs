@@ -25,9 +25,8 @@ impl Known {
 
     /// These were found now.
     pub(super) fn update(&mut self, services: Vec<Service>, now: Instant) {
-        let names: HashSet<_> =
-            services.iter().map(|service| service.identity.service.clone()).collect();
-        let is_found = |service: &Service| names.contains(&service.identity.service);
+        let names: HashSet<_> = services.iter().map(|service| service.identity.key()).collect();
+        let is_found = |service: &Service| names.contains(service.identity.key());
         self.expire(now);
         self.vanished.retain(|(service, _)| !is_found(service));
         for service in std::mem::take(&mut self.present) {
@@ -35,7 +34,7 @@ impl Known {
                 continue;
             }
             let grace = self.grace;
-            info!(service = %service.identity.service, ?grace, "service not found any more, its series stay for the grace");
+            info!(service = %service.identity.key(), ?grace, "service not found any more, its series stay for the grace");
             self.vanished.push((service, now + grace));
         }
         self.present = services;
@@ -76,7 +75,7 @@ mod tests {
     }
 
     fn names(known: &Known) -> Vec<String> {
-        known.all().iter().map(|service| service.identity.service.to_string()).collect()
+        known.all().iter().map(|service| service.identity.key().to_string()).collect()
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Finds services: `files`, `http` and `dns` look for targets, `targets` reads their lists, `known`
+//! Finds services: `files`, `http`, `dns` and `kubernetes` look for targets, `targets` reads their lists, `known`
 //! remembers who was there, and [`run`] makes services of them.
 
 mod dns;
 mod files;
 mod http;
 mod known;
+mod kubernetes;
 mod targets;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -17,6 +19,7 @@ use crate::config::discovery::{Discovery, Finder};
 use crate::model::target::Target;
 use crate::telemetry::discovery::FinderTelemetry;
 use known::Known;
+use kubernetes::Watching;
 
 /// Most targets of one discovery: what is over them is refused.
 pub const TARGETS_MAX: usize = 10_000;
@@ -40,6 +43,7 @@ enum Looker {
     Files(files::Files),
     Http(Box<http::Http>),
     Dns(dns::Dns),
+    Kubernetes(kubernetes::Kubernetes),
 }
 
 /// What a look came to.
@@ -84,6 +88,14 @@ pub async fn run(
     let now = Instant::now();
     let mut finders: Vec<Looking> =
         discovery.finders.iter().map(|finder| Looking::of(finder, &telemetry, now)).collect();
+    let watching = finders.iter().find_map(Looking::watching);
+    let events = async {
+        match &watching {
+            Some(watching) => watching.run(|| telemetry("kubernetes_api")).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(events);
     let mut known = Known::of(known, discovery.grace, now);
     let mut refused = Vec::new();
     let mut is_first = true;
@@ -113,8 +125,24 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep_until(due) => {}
+            () = &mut events => {}
+            () = told_more(watching.as_deref()) => look_now(&mut finders),
         }
     }
+}
+
+/// Waits until more is known of what is found.
+async fn told_more(watching: Option<&Watching>) {
+    match watching {
+        Some(watching) => watching.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn look_now(finders: &mut [Looking]) {
+    let now = Instant::now();
+    let of_pods = finders.iter_mut().filter(|it| matches!(it.looker, Looker::Kubernetes(_)));
+    of_pods.for_each(|finder| finder.due = now);
 }
 
 /// Those that are due, one after the other; whether any found something else than before.
@@ -139,13 +167,13 @@ fn services(discovery: &Discovery, finders: &[Looking]) -> (Vec<Service>, Vec<(S
             Err(format!("there are more than {TARGETS_MAX} targets"))
         };
         match service {
-            Ok(service) if names.insert(service.identity.service.clone()) => services.push(service),
+            Ok(service) if names.insert(service.identity.key().clone()) => services.push(service),
             // The same target by two ways.
             Ok(service) if services.contains(&service) => {}
             Ok(service) => {
                 let what = format!(
                     "another target has the name {} too; make it differ, with ${{__address__}} for one",
-                    service.identity.service
+                    service.identity.key()
                 );
                 refused.push((target.address().to_owned(), what));
             }
@@ -169,9 +197,19 @@ impl Looking {
             Finder::Dns { names, records, port, server, .. } => {
                 Looker::Dns(dns::Dns::new(names, records, port, server))
             }
+            Finder::Kubernetes { logs, from, api } => {
+                Looker::Kubernetes(kubernetes::Kubernetes::new(logs, from, &api))
+            }
         };
         let telemetry = telemetry(finder.mechanism());
         Self { looker, every: finder.every(), due: now, telemetry, targets: Vec::new() }
+    }
+
+    fn watching(&self) -> Option<Arc<Watching>> {
+        match &self.looker {
+            Looker::Kubernetes(kubernetes) => Some(kubernetes.watching()),
+            _ => None,
+        }
     }
 
     /// What cannot be told now stays as it was, as in Prometheus.
@@ -184,6 +222,7 @@ impl Looking {
             Looker::Files(files) => files.look().await,
             Looker::Http(http) => Look::of(http.look().await),
             Looker::Dns(dns) => Look::of(dns.look().await),
+            Looker::Kubernetes(kubernetes) => kubernetes.look().await,
         };
         let mut changed = false;
         if let Some(mut targets) = found.targets {

@@ -1,7 +1,7 @@
 //! What every format writes: families, and their series one by one.
 
 use crate::model::metric::Kind;
-use crate::model::service::Identity;
+use crate::model::service::{Container, Identity};
 use crate::model::snapshot::{Distribution, Exponential, Number, Quantiles, Value};
 use crate::model::variable::{Buckets, VariableValue};
 
@@ -170,7 +170,9 @@ pub trait Writer {
 
 /// A service's labels, in their order.
 pub fn identity(identity: &Identity) -> impl Iterator<Item = (&str, &str)> {
+    let container = identity.container.iter().flat_map(Container::labels);
     let log = identity.log.as_deref().map(|log| ("log", log));
     let own = identity.labels.iter().map(|label| (label.name(), label.value()));
-    std::iter::once(("service", identity.service.as_str())).chain(log).chain(own)
+    let service = std::iter::once(("service", identity.service.as_str()));
+    service.chain(container).chain(log).chain(own)
 }

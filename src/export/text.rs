@@ -385,8 +385,7 @@ mod tests {
 
     fn service(name: &str) -> ServiceSnapshot {
         let labels = vec![Label::new("team", "a\"b\n\\").unwrap()];
-        let identity =
-            Arc::new(Identity { service: ServiceName::new(name).unwrap(), log: None, labels });
+        let identity = Arc::new(Identity::new(ServiceName::new(name).unwrap(), labels));
         let series = |metric, labels, value| Series { metric: MetricId(metric), labels, value };
         let distribution = Distribution {
             bounds: &[0.5, 1.0],

@@ -92,7 +92,7 @@ mod tests {
     fn service(name: &str, variables: Vec<VariableSeries>) -> ServiceSnapshot {
         let labels = vec![Label::new("team", "a").unwrap()];
         let service = ServiceName::new(name).unwrap();
-        let identity = Arc::new(Identity { service, log: None, labels });
+        let identity = Arc::new(Identity::new(service, labels));
         ServiceSnapshot {
             identity,
             series: Vec::new(),

@@ -120,10 +120,83 @@ impl Label {
 pub struct Identity {
     /// The value of the label `service`.
     pub service: ServiceName,
+    /// Which container of Kubernetes it runs in; several have one name then.
+    pub container: Option<Container>,
     /// The value of the label `log`: which of a pattern's files it is.
     pub log: Option<Box<str>>,
     /// The user's labels, in the order written.
     pub labels: Vec<Label>,
+}
+
+/// A container, as Kubernetes knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    namespace: Box<str>,
+    pod: Box<str>,
+    uid: Box<str>,
+    name: Box<str>,
+    key: ServiceName,
+}
+
+impl Container {
+    /// Of a pod, whose UID tells it from one of the same name before or after it.
+    #[must_use]
+    pub fn new(namespace: &str, pod: &str, uid: &str, name: &str) -> Self {
+        // At most 63, 253 and 63 bytes (RFC 1123).
+        let key = ServiceName(format!("{namespace}/{pod}/{name}").into());
+        Self {
+            namespace: namespace.into(),
+            pod: pod.into(),
+            uid: uid.into(),
+            name: name.into(),
+            key,
+        }
+    }
+
+    /// The namespace's name.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The pod's name.
+    #[must_use]
+    pub fn pod(&self) -> &str {
+        &self.pod
+    }
+
+    /// The container's own name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pod's UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Its labels, with their values.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        [("namespace", &*self.namespace), ("pod", &*self.pod), ("container", &*self.name)]
+            .into_iter()
+    }
+}
+
+impl Identity {
+    /// Of a service that is no container, as far as is known.
+    #[must_use]
+    pub const fn new(service: ServiceName, labels: Vec<Label>) -> Self {
+        Self { service, container: None, log: None, labels }
+    }
+
+    /// What no other service has: its name, or `namespace/pod/container`. Our own metrics have it as
+    /// their label `service`.
+    #[must_use]
+    pub fn key(&self) -> &ServiceName {
+        self.container.as_ref().map_or(&self.service, |container| &container.key)
+    }
 }
 
 #[cfg(test)]

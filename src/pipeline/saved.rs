@@ -75,7 +75,13 @@ impl Pipeline {
         &self.name
     }
 
-    /// The service's name.
+    /// The value of the label `service`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The service's key among all.
     #[must_use]
     pub fn service(&self) -> &str {
         // The rest says which of its files it is.

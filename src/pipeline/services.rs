@@ -109,7 +109,7 @@ impl Pipelines {
         let file = Service { identity, expvar: None, pprof: None, ..service.clone() };
         let pipeline = Pipeline::new(&file, Arc::clone(&self.metrics), TraceLines::Keep);
         restore(&pipeline);
-        let key = (service.identity.service.clone(), log.into());
+        let key = (service.identity.key().clone(), log.into());
         self.files().insert(key, Arc::clone(&pipeline));
         pipeline
     }
@@ -156,14 +156,15 @@ impl Pipelines {
         wanted: &Wanted,
         draft: &mut Draft<'_>,
     ) -> Vec<ServiceSnapshot> {
-        let is_wanted = |service: &str| {
-            wanted.services.is_empty() || wanted.services.iter().any(|wanted| wanted == service)
+        let is_wanted = |service: &Identity| {
+            let is_its_key = |wanted: &String| wanted == service.key().as_str();
+            wanted.services.is_empty() || wanted.services.iter().any(is_its_key)
         };
         let _picture = self.lock_picture();
         let (mut pipelines, mut services) = (Vec::new(), Vec::new());
         for pipeline in all {
             let Some(mut snapshot) = pipeline.snapshot() else { continue };
-            if is_wanted(pipeline.service()) {
+            if is_wanted(&snapshot.identity) {
                 draft.service(&snapshot);
             }
             snapshot.series = Vec::new();
@@ -176,7 +177,7 @@ impl Pipelines {
                 of.variables.disagrees(&one.name, one.kinds, other.name(), one.left_off);
             }
         }
-        services.retain(|service| is_wanted(service.identity.service.as_str()));
+        services.retain(|service| is_wanted(&service.identity));
         draft.own(self.metrics.families());
         services
     }
@@ -217,12 +218,19 @@ impl Pipelines {
         wanted: &Wanted,
         take: &mut impl FnMut(&mut Vec<u8>),
     ) -> Result<Vec<u8>, UnknownService> {
-        let all = self.all();
-        let names: BTreeSet<&str> = all.iter().map(|one| one.service()).collect();
-        match wanted.services.iter().find(|service| !names.contains(service.as_str())) {
-            Some(unknown) => Err(UnknownService(unknown.clone())),
-            None => Ok(self.page_of(wanted, take)),
+        // A name may be that of several containers.
+        let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for one in self.all() {
+            let key = one.service().to_owned();
+            keys.entry(one.label().to_owned()).or_default().insert(key.clone());
+            keys.entry(key.clone()).or_default().insert(key);
         }
+        let mut services = Vec::new();
+        for service in &wanted.services {
+            let keys = keys.get(service).ok_or_else(|| UnknownService(service.clone()))?;
+            services.extend(keys.iter().cloned());
+        }
+        Ok(self.page_of(&Wanted { services, ..wanted.clone() }, take))
     }
 
     /// How long a page was lately, as a guess of how long the next one will be.

@@ -15,7 +15,7 @@ pub fn html<'a>(services: impl Iterator<Item = &'a Service>, push: Option<&str>)
         let _never = writeln!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escaped(service.identity.service.as_str()),
+            escaped(service.identity.key().as_str()),
             escaped(&trace(service)),
             escaped(&expvar(service)),
             escaped(&service.pprof.as_ref().map_or("–".into(), |pprof| read(&pprof.endpoint))),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::model::service::Container;
 use crate::survey::{Survey, Surveyed};
 
 /// What the names of its labels begin with; Prometheus drops them after relabelling.
@@ -31,16 +32,18 @@ pub(super) fn json(survey: &Survey, host: &str) -> serde_json::Result<Vec<u8>> {
 
 fn labels(surveyed: &Surveyed) -> BTreeMap<String, String> {
     let identity = &surveyed.service().identity;
-    let name = identity.service.as_str().to_owned();
+    let key = identity.key().as_str().to_owned();
     let user = identity
         .labels
         .iter()
         .map(|label| (format!("{META}label_{}", label.name()), label.value().to_owned()));
     // Without it `up` of all of them would be one series.
     let own = [
-        ("instance".to_owned(), name.clone()),
-        ("__param_service".to_owned(), name.clone()),
-        (format!("{META}service"), name),
+        ("instance".to_owned(), key.clone()),
+        ("__param_service".to_owned(), key),
+        (format!("{META}service"), identity.service.as_str().to_owned()),
     ];
-    own.into_iter().chain(user).collect()
+    let container = identity.container.iter().flat_map(Container::labels);
+    let container = container.map(|(name, value)| (format!("{META}{name}"), value.to_owned()));
+    own.into_iter().chain(container).chain(user).collect()
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::endpoint::shown;
 use crate::model::capability::{Capability, Finding};
-use crate::model::service::Label;
+use crate::model::service::Container;
 use crate::pipeline::services::Pipelines;
 use crate::survey::{Survey, Surveyed};
 
@@ -62,15 +62,17 @@ pub(super) fn json(survey: &Survey, pipelines: &Pipelines) -> serde_json::Result
 
 fn service(surveyed: &Surveyed, pipelines: &Pipelines) -> Service {
     let service = surveyed.service();
-    let pipelines = pipelines.of(&service.identity.service);
-    let label = |label: &Label| (label.name().to_owned(), label.value().to_owned());
+    let pipelines = pipelines.of(service.identity.key());
+    let container = service.identity.container.iter().flat_map(Container::labels);
+    let own = service.identity.labels.iter().map(|label| (label.name(), label.value()));
+    let labels = container.chain(own).map(|(name, value)| (name.to_owned(), value.to_owned()));
     let findings = surveyed.findings();
     let capable =
         |(name, finding): (Capability, &Finding)| Capable { name, finding: finding.clone() };
     let releases = pipelines.iter().find_map(|pipeline| pipeline.releases());
     Service {
         service: service.identity.service.as_str().to_owned(),
-        labels: service.identity.labels.iter().map(label).collect(),
+        labels: labels.collect(),
         trace: service.trace.as_ref().map(|trace| trace.source.to_string()),
         expvar: service.expvar.as_ref().map(|expvar| shown(&expvar.endpoint.url)),
         pprof: service.pprof.as_ref().map(|pprof| shown(&pprof.endpoint.url)),

@@ -1,5 +1,6 @@
 //! What the tests run against, and how they look at it.
 
+pub(crate) mod api_server;
 pub(crate) mod captured;
 pub(crate) mod certificates;
 pub(crate) mod curl;
@@ -8,6 +9,7 @@ pub(crate) mod exporter;
 pub(crate) mod go;
 pub(crate) mod grpc;
 pub(crate) mod http;
+pub(crate) mod kubelet;
 pub(crate) mod manifests;
 pub(crate) mod metrics;
 pub(crate) mod open_metrics;

@@ -115,7 +115,7 @@ mod tests {
 
     fn service() -> ServiceState {
         let service = ServiceName::new("s").unwrap();
-        let identity = Identity { service, log: None, labels: Vec::new() };
+        let identity = Identity::new(service, Vec::new());
         let options = Options { pprof: true, functions: 5, ..Options::default() };
         ServiceState::new(identity, options, Arc::default(), 0)
     }

@@ -155,11 +155,10 @@ mod tests {
 
     fn services(all: &[&[(&str, Kind, bool)]]) -> Vec<ServiceSnapshot> {
         let service = |(n, variables): (usize, &&[(&str, Kind, bool)])| ServiceSnapshot {
-            identity: Arc::new(Identity {
-                service: ServiceName::new(&format!("s{n}")).unwrap(),
-                log: None,
-                labels: Vec::new(),
-            }),
+            identity: Arc::new(Identity::new(
+                ServiceName::new(&format!("s{n}")).unwrap(),
+                Vec::new(),
+            )),
             series: Vec::new(),
             more_labels: Arc::default(),
             starts: Starts::default(),

@@ -50,7 +50,7 @@ pub(super) fn attribute(key: &str, value: impl Into<String>) -> KeyValue {
 /// A service's. `release`: the one Go release that its traces are from, if it is but one.
 pub(super) fn service(shape: &Shape, identity: &Identity, release: Option<&str>) -> Resource {
     let mut attributes = Attributes::of(shape);
-    let pod = identity.log.as_deref().and_then(Pod::of);
+    let pod = Pod::of(identity);
     let of_pods = if pod.is_some() { OF_PODS.as_slice() } else { &[] };
     for label in &identity.labels {
         let known = OF_CONTAINERS.iter().chain(of_pods).find(|(name, _)| *name == label.name());
@@ -89,7 +89,7 @@ pub(super) fn own(shape: &Shape, version: &str) -> Resource {
     Resource { attributes: attributes.0, ..Resource::default() }
 }
 
-/// What the path of a container's log says, below the folder where the kubelet keeps them:
+/// Where a container runs; for a log that is one of many, what its path says, below the folder where the kubelet keeps them:
 /// `<namespace>_<pod>_<uid>/<container>/<restarts>.log`.
 #[derive(Debug, PartialEq, Eq)]
 struct Pod<'a> {
@@ -100,9 +100,18 @@ struct Pod<'a> {
 }
 
 impl<'a> Pod<'a> {
+    /// Where a service runs, if that is known.
+    fn of(identity: &'a Identity) -> Option<Self> {
+        let Some(container) = &identity.container else {
+            return identity.log.as_deref().and_then(Self::of_path);
+        };
+        let (namespace, name) = (container.namespace(), container.pod());
+        Some(Self { namespace, name, uid: container.uid(), container: container.name() })
+    }
+
     /// None of these names can hold `_` or `/` (Kubernetes, pkg/kubelet/kuberuntime/helpers.go,
     /// BuildContainerLogsDirectory). A UID is a UUID, or a hash for a pod of the node itself.
-    fn of(path: &'a str) -> Option<Self> {
+    fn of_path(path: &'a str) -> Option<Self> {
         let mut parts = path.split('/');
         let (pod, container, file) = (parts.next()?, parts.next()?, parts.next()?);
         let mut pod = pod.split('_');
@@ -128,7 +137,7 @@ fn container_id(path: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::service::{Label, ServiceName};
+    use crate::model::service::{Container, Label, ServiceName};
 
     const UID: &str = "0c6a1a6e-3a0b-4f6e-9a55-0f0f6f1f2f3f";
 
@@ -150,6 +159,7 @@ mod tests {
     fn a_service_is_known_by_its_name_host_and_log() {
         let mut identity = Identity {
             service: ServiceName::new("checkout").unwrap(),
+            container: None,
             log: None,
             labels: vec![Label::new("team", "payments").unwrap()],
         };
@@ -182,6 +192,21 @@ mod tests {
                 "process.runtime.name=go",
             ],
         );
+        identity.log = None;
+        identity.container = Some(Container::new("shop", "checkout-7d9", UID, "app"));
+        check(
+            &identity,
+            None,
+            &[
+                "k8s.namespace.name=shop",
+                "k8s.pod.name=checkout-7d9",
+                &format!("k8s.pod.uid={UID}"),
+                "k8s.container.name=app",
+                "service.instance.id=shop.checkout-7d9.app",
+                "process.runtime.name=go",
+            ],
+        );
+        identity.container = None;
         identity.log = Some("app.log".into());
         check(
             &identity,
@@ -197,6 +222,7 @@ mod tests {
             let labels = labels.iter().map(|(name, value)| Label::new(name, value).unwrap());
             let identity = Identity {
                 service: ServiceName::new("s").unwrap(),
+                container: None,
                 log: log.map(Into::into),
                 labels: labels.collect(),
             };
@@ -228,7 +254,7 @@ mod tests {
             format!("a_b_{UID}/app/x/0.log"),
             format!("_b_{UID}/app/0.log"),
         ] {
-            assert_eq!(Pod::of(&path), None, "{path}");
+            assert_eq!(Pod::of_path(&path), None, "{path}");
         }
     }
 

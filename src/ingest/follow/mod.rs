@@ -2,10 +2,11 @@
 //!
 //! `names` knows how rotated files are called, `siblings` lists them in order, `mark` is a place in
 //! a file by number and content, `stream` reads one file, `search` finds a place again and what
-//! came after it, and `tail` follows one path with all that. `glob` finds the files of a pattern,
+//! came after it, and `tail` follows one path with all that. `followed` is that path, or the newest log of a container. `glob` finds the files of a pattern,
 //! `watch` is told of changes, and `slot` and `run` give every path
 //! its turns.
 
+mod followed;
 mod glob;
 mod mark;
 mod names;
@@ -18,4 +19,5 @@ mod watch;
 pub mod run;
 pub mod tail;
 
+pub use followed::newest_log;
 pub use stream::BUFFER_BYTES;

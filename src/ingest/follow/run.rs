@@ -326,8 +326,21 @@ impl Follower {
         {
             watches.remove(watch);
         }
-        self.folders.values_mut().for_each(|keys| keys.retain(|other| *other != key));
+        self.leave_folder(key);
         Some(slot)
+    }
+
+    /// A folder that nobody follows a file of any more need not be watched; pods come and go with theirs.
+    fn leave_folder(&mut self, key: usize) {
+        let Self { folders, patterns, watches, .. } = self;
+        folders.retain(|watch, keys| {
+            keys.retain(|other| *other != key);
+            let of_pattern = || patterns.iter().flatten().any(|it| it.folder_watch == Some(*watch));
+            if let Some(watches) = watches.as_ref().filter(|_| keys.is_empty() && !of_pattern()) {
+                watches.remove(*watch);
+            }
+            !keys.is_empty()
+        });
     }
 
     fn scanned(&mut self, n: usize, glob: Glob, found: Option<Vec<Match>>, watch: Option<i32>) {

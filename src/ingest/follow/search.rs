@@ -119,7 +119,7 @@ pub(super) fn after(
     let inode = anchor.map(|anchor| anchor.mark.id.inode);
     for _ in 0..TRIES_MAX {
         let current = Current::now(path)?;
-        let now = Home::of(path);
+        let now = home.again(path);
         let moved = now.folder != home.folder;
         let mut list = match (if moved { home } else { &now }).siblings(inode) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),

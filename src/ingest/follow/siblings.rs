@@ -23,6 +23,8 @@ pub(super) struct Home {
     base: OsString,
     /// The path is a link, which can be led to another file.
     linked: bool,
+    /// The file is one of a container's, which are numbered.
+    of_container: bool,
 }
 
 /// One file of the family, or of another name if it was asked for by its inode.
@@ -50,6 +52,7 @@ impl Home {
             folder: parent.unwrap_or(Path::new(".")).to_owned(),
             base: path.file_name().unwrap_or_default().to_owned(),
             linked,
+            of_container: false,
         }
     }
 
@@ -58,8 +61,19 @@ impl Home {
         self.folder.join(&self.base)
     }
 
+    /// The same for a log of a container.
+    pub(super) fn of_container(path: &Path) -> Self {
+        Self { of_container: true, ..Self::of(path) }
+    }
+
+    /// Where a path of the same kind leads now.
+    pub(super) fn again(&self, path: &Path) -> Self {
+        Self { of_container: self.of_container, ..Self::of(path) }
+    }
+
+    /// Another file may be followed next although this one keeps its name.
     pub(super) fn is_link(&self) -> bool {
-        self.linked
+        self.linked || self.of_container
     }
 
     /// Whether a file is still there under the name that it had.
@@ -71,7 +85,7 @@ impl Home {
     /// The family, from the oldest to the newest, and whatever file has `inode`; first of all if
     /// its name does not tell its place.
     pub(super) fn siblings(&self, inode: Option<u64>) -> io::Result<Vec<Sibling>> {
-        let family = Family::of(self.base.as_bytes(), self.linked);
+        let family = Family::of(self.base.as_bytes(), self.is_link());
         let mut before = self.read(&family, inode)?;
         // Renames move names while we read them.
         for _ in 0..READS_MAX {

@@ -37,6 +37,7 @@ const IDS_MAX: usize = 4;
 pub(super) struct Slot {
     service: ServiceName,
     path: PathBuf,
+    follows_folder: bool,
     tail: Option<Box<Tail>>,
     due: Instant,
     /// Something happened during its turn.
@@ -74,6 +75,7 @@ impl Slot {
         Self {
             service,
             path: tail.path().to_owned(),
+            follows_folder: tail.follows_folder(),
             tail: Some(Box::new(tail)),
             due: Instant::now(),
             again: false,
@@ -98,8 +100,9 @@ impl Slot {
         &self.path
     }
 
+    /// Whether a file of this name, in its folder, is of interest to it.
     pub(super) fn is_called(&self, name: &[u8]) -> bool {
-        self.path.file_name().map(OsStr::as_bytes) == Some(name)
+        self.follows_folder || self.path.file_name().map(OsStr::as_bytes) == Some(name)
     }
 
     pub(super) fn due(&self) -> Instant {

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::followed::Followed;
 use super::mark::{Existed, FileId};
 use super::search::{Ahead, Rotated};
 use super::siblings::Home;
@@ -30,7 +31,7 @@ const TURN_BYTES: u64 = 1024 * 1024;
 
 /// A followed path.
 pub struct Tail {
-    path: PathBuf,
+    followed: Followed,
     start: StartAt,
     begun: bool,
     /// Where the open file was found.
@@ -109,7 +110,7 @@ enum Step {
 type Failure = (Reason, io::Error);
 
 impl Tail {
-    /// Follows `path`. If nothing is known of it from before, a file that is there already is read
+    /// Follows `path`: a file, or a container's folder if it ends with `/`. If nothing is known of it from before, a file that is there already is read
     /// from `start` on, one that appears later from its beginning.
     #[must_use]
     pub fn new(
@@ -120,7 +121,7 @@ impl Tail {
     ) -> Self {
         Self {
             home: Home::of(Path::new("")),
-            path,
+            followed: Followed::new(path),
             start,
             begun: false,
             open: None,
@@ -157,7 +158,12 @@ impl Tail {
     /// What is followed.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.followed.path()
+    }
+
+    /// Whether files that come into its folder may be the next to be followed.
+    pub(super) fn follows_folder(&self) -> bool {
+        self.followed.is_folder()
     }
 
     /// The file that is open.
@@ -180,6 +186,7 @@ impl Tail {
     /// Looks at the files and reads at most a few chunks. `buffer` is for its own use, of
     /// [`super::BUFFER_BYTES`].
     pub fn turn(&mut self, buffer: &mut [u8]) -> Turn {
+        self.followed.look();
         (self.gone, self.has_read) = (false, false);
         let turn = match self.try_turn(buffer) {
             Ok(turn) => {
@@ -188,7 +195,7 @@ impl Tail {
             }
             Err((reason, error)) => {
                 self.gone = reason == Reason::NotFound && self.open.is_none();
-                self.telemetry.failed(reason, &format_args!("{}: {error}", self.path.display()));
+                self.telemetry.failed(reason, &format_args!("{}: {error}", self.path().display()));
                 Turn::Failed
             }
         };
@@ -231,7 +238,7 @@ impl Tail {
                 Ok(Share::End { bytes }) => self.at_end(open, bytes).map_err(failure)?,
                 Ok(Share::Changed) => self.changed(open).map_err(failure)?,
                 Err(_damaged) if open.stream.is_packed() => {
-                    self.telemetry.gap(Gap::Unreadable, None, &self.path.display());
+                    self.telemetry.gap(Gap::Unreadable, None, &self.path().display());
                     self.sink.gap();
                     self.at_end(open, 0).map_err(failure)?
                 }
@@ -270,7 +277,7 @@ impl Tail {
 
     /// Whether the path leads to it.
     fn is_current(&self, stream: &Stream) -> bool {
-        let named = fs::metadata(&self.path);
+        let named = fs::metadata(self.path());
         named.is_ok_and(|named| FileId::of(&named) == stream.mark.id)
     }
 

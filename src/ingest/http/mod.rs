@@ -10,4 +10,5 @@ pub mod error;
 mod body;
 mod connect;
 mod files;
+mod stream;
 mod tls;

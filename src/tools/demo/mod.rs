@@ -109,7 +109,7 @@ fn config(listen: Listen) -> anyhow::Result<Config> {
 fn service(recorded: &Recorded) -> Result<Service, &'static str> {
     let labels = vec![Label::new("demo", recorded.shows)?];
     Ok(Service {
-        identity: Identity { service: ServiceName::new(recorded.name)?, log: None, labels },
+        identity: Identity::new(ServiceName::new(recorded.name)?, labels),
         trace: Some(Trace {
             source: TraceSource::Recording,
             max_line_bytes: LINE_MAX_BYTES,

@@ -115,7 +115,7 @@ fn reader(
 ) -> anyhow::Result<Reader> {
     let service = config.services.first().zip(stations.services.first());
     let (service, pipeline) = service.context("exec has no service")?;
-    let name = service.identity.service.as_str();
+    let name = service.identity.key().as_str();
     let telemetry = SourceTelemetry::trace(Arc::clone(&stations.metrics), name, "child");
     telemetry.exec_before(before.restarts, before.unread, before.dropped);
     if before.restarts == 0 {

@@ -8,7 +8,6 @@ use super::{Goal, Reading, Tail};
 use crate::config::StartAt;
 use crate::ingest::follow::mark::FileId;
 use crate::ingest::follow::search::{self, After, Ahead, Rotated};
-use crate::ingest::follow::siblings::Home;
 use crate::ingest::follow::stream::Stream;
 use crate::model::position::Position;
 use crate::telemetry::service::Gap;
@@ -16,25 +15,29 @@ use crate::telemetry::service::Gap;
 impl Tail {
     /// The file to begin with, and those after it.
     pub(super) fn open_first(&mut self) -> io::Result<Reading> {
-        self.home = Home::of(&self.path);
+        self.home = self.followed.home();
         let again = std::mem::replace(&mut self.begun, true);
         if !again {
             self.resume = self.sink.saved_position();
         }
         let reading = match self.resume.clone() {
             Some(place) => self.find_again(&place)?,
-            None if again && self.start == StartAt::Beginning => {
+            None if self.start == StartAt::Oldest
+                || (again && self.start == StartAt::Beginning) =>
+            {
+                // Nothing is known yet that would be older.
+                self.start = StartAt::Beginning;
                 match self.open_new(Rotated::Unknown, false)? {
                     Some(first) => first,
-                    None => Reading::current(Stream::beginning(&self.path)?),
+                    None => Reading::current(Stream::beginning(self.path())?),
                 }
             }
             None => Reading::current(self.open_existing()?),
         };
-        self.telemetry.following(&self.path.display(), reading.stream.mark.offset);
+        self.telemetry.following(&self.path().display(), reading.stream.mark.offset);
         if matches!(self.goal, Some(Goal::NotSet)) {
             self.goal =
-                Some(fs::metadata(&self.path).map_or(Goal::Idle, |metadata| {
+                Some(fs::metadata(self.path()).map_or(Goal::Idle, |metadata| {
                     Goal::At(FileId::of(&metadata), metadata.size())
                 }));
         }
@@ -45,8 +48,8 @@ impl Tail {
     fn open_existing(&mut self) -> io::Result<Stream> {
         self.known = search::existing(&self.home);
         let opened = match self.start {
-            StartAt::End => Stream::end(&self.path),
-            StartAt::Beginning => Stream::beginning(&self.path),
+            StartAt::End => Stream::end(self.path()),
+            StartAt::Beginning | StartAt::Oldest => Stream::beginning(self.path()),
         };
         match &opened {
             // One that appears later is new.
@@ -71,14 +74,14 @@ impl Tail {
         rotated: Rotated,
         patient: bool,
     ) -> io::Result<Option<Reading>> {
-        let after = search::after(&self.path, &self.home, None, rotated, &self.known, patient)?;
+        let after = search::after(self.path(), &self.home, None, rotated, &self.known, patient)?;
         if after.unsure && patient {
             return Ok(None);
         }
         self.adopt(after, true);
         match self.ahead.pop_front() {
             Some(first) => Ok(Some(Reading::of(first, rotated))),
-            None => Stream::beginning(&self.path).map(|stream| Some(Reading::current(stream))),
+            None => Stream::beginning(self.path()).map(|stream| Some(Reading::current(stream))),
         }
     }
 
@@ -91,11 +94,11 @@ impl Tail {
             let current = self.is_current(&located.stream);
             return Ok(Reading::of(Ahead { stream: located.stream, current }, rotated));
         }
-        let stream = Stream::beginning(&self.path)?;
+        let stream = Stream::beginning(self.path())?;
         self.resume = None;
         // What stands beside it may have been read before.
         self.known = search::older(&self.home, &stream)?;
-        self.telemetry.gap(Gap::Gone, None, &self.path.display());
+        self.telemetry.gap(Gap::Gone, None, &self.path().display());
         self.sink.gap();
         Ok(Reading::current(stream))
     }
@@ -104,7 +107,7 @@ impl Tail {
     pub(super) fn adopt(&mut self, after: After, now: bool) {
         for (n, gap) in [(after.unreadable, Gap::Unreadable), (after.doubtful, Gap::Gone)] {
             for _ in 0..n {
-                self.telemetry.gap(gap, None, &self.path.display());
+                self.telemetry.gap(gap, None, &self.path().display());
                 self.sink.gap();
             }
         }

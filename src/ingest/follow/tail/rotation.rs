@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use super::{Left, Reading, Step, Tail, Turn};
 use crate::ingest::follow::mark::FileId;
 use crate::ingest::follow::search::{self, Ahead, Rotated};
-use crate::ingest::follow::siblings::Home;
 use crate::telemetry::service::{Gap, Rotation};
 
 /// A renamed file that is still written to is left after so many looks: two writers.
@@ -36,7 +35,7 @@ impl Tail {
             return Ok(Step::Done(Turn::Settling));
         }
         if has_writer && !quiet {
-            self.telemetry.gap(Gap::Late, None, &self.path.display());
+            self.telemetry.gap(Gap::Late, None, &self.path().display());
             self.sink.gap();
         }
         self.leave(open)?;
@@ -45,7 +44,7 @@ impl Tail {
 
     /// Whether there are newer files with something in them; `None` if that cannot be told yet.
     fn look_ahead(&mut self, open: &mut Reading) -> io::Result<Option<bool>> {
-        let named = match fs::metadata(&self.path) {
+        let named = match fs::metadata(self.path()) {
             Ok(metadata) => Some(metadata),
             // Renamed or deleted, and no new one yet.
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -65,7 +64,7 @@ impl Tail {
         }
         let patient = open.is_patient();
         let (anchor, how) = (Some(&open.stream), open.rotated);
-        let after = search::after(&self.path, &self.home, anchor, how, &self.known, patient)?;
+        let after = search::after(self.path(), &self.home, anchor, how, &self.known, patient)?;
         if after.unsure && patient {
             open.doubts += 1;
             return Ok(None);
@@ -90,7 +89,7 @@ impl Tail {
         self.sink.break_line();
         self.known.insert(open.stream.existed);
         if next.current {
-            self.home = Home::of(&self.path);
+            self.home = self.followed.home();
         }
         if !open.stream.is_packed() && !open.is_copy() {
             let size = open.stream.mark.offset;
@@ -116,7 +115,7 @@ impl Tail {
         left.looks += 1;
         let size = left.stream.metadata().map_or(left.size, |metadata| metadata.size());
         if size > left.size {
-            self.telemetry.gap(Gap::Late, Some(size - left.size), &self.path.display());
+            self.telemetry.gap(Gap::Late, Some(size - left.size), &self.followed.path().display());
             left.size = size;
         }
         if left.looks >= LEFT_LOOKS {
@@ -150,14 +149,14 @@ impl Tail {
                 if self.ahead.is_empty() {
                     self.ahead.push_back(Ahead { stream: open.stream, current: false });
                 } else {
-                    self.telemetry.gap(Gap::Gone, None, &self.path.display());
+                    self.telemetry.gap(Gap::Gone, None, &self.path().display());
                 }
             }
             let copy = Ahead { stream: located.stream, current: false };
             self.open = Some(Reading::of(copy, Rotated::Copied));
         } else {
             self.known = search::older(&self.home, &open.stream)?;
-            self.telemetry.gap(Gap::Truncated, None, &self.path.display());
+            self.telemetry.gap(Gap::Truncated, None, &self.path().display());
             self.sink.gap();
             self.open = Some(open);
         }
