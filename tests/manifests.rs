@@ -2,17 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::manifests::{kustomized, objects, problems};
+use crate::support::manifests::{kustomized, objects, problems, run, tool};
 
 fn are_valid(from: &str, objects: &[Value]) {
     assert!(!objects.is_empty(), "{from}");
-    for object in objects {
-        let problems = problems(object);
-        assert!(problems.is_empty(), "{from}: {problems:#?}\n{object:#}");
-    }
+    let problems = problems(objects);
+    assert!(problems.is_empty(), "{from}: {problems:#?}");
 }
 
 fn file(path: &str) -> Vec<Value> {
@@ -23,11 +22,11 @@ fn file(path: &str) -> Vec<Value> {
 #[test]
 fn what_kubernetes_refuses_is_seen() {
     let check = |object: Value, told: &str| {
-        let problems = problems(&object);
+        let problems = problems(&[object]);
         assert!(problems.iter().any(|problem| problem.contains(told)), "{problems:#?}");
     };
     let pod = |container: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}});
-    assert!(problems(&pod(json!({"name": "c", "image": "i"}))).is_empty());
+    assert_eq!(problems(&[pod(json!({"name": "c", "image": "i"}))]), [""; 0]);
     check(pod(json!({"name": "c", "image": "i", "comand": []})), "comand");
     check(pod(json!({"image": "i"})), "name");
     check(pod(json!({"name": "c", "ports": [{"containerPort": "x"}]})), "containerPort");
@@ -39,7 +38,7 @@ fn what_kubernetes_refuses_is_seen() {
         json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": {"name": "m"},
             "spec": {"selector": {}, "podMetricsEndpoints": [endpoint]}})
     };
-    assert!(problems(&monitor(json!({"port": "p"}))).is_empty());
+    assert_eq!(problems(&[monitor(json!({"port": "p"}))]), [""; 0]);
     check(monitor(json!({"prot": "p"})), "prot");
 }
 
@@ -55,10 +54,29 @@ fn the_examples_are_valid() {
 
 #[test]
 fn the_rules_are_valid() {
-    for rules in ["alerts", "recording"] {
-        let path = format!("deploy/prometheus-operator/{rules}.yaml");
-        are_valid(&path, &file(&path));
-    }
+    let rules = kustomized("deploy/prometheus-operator");
+    are_valid("deploy/prometheus-operator", &rules);
+    assert_eq!(rules.len(), 2, "alerts and recording rules");
+}
+
+#[test]
+fn every_dashboard_has_a_config_map() {
+    let maps = kustomized("dashboards");
+    are_valid("dashboards", &maps);
+    let labelled = maps.iter().all(|map| map["metadata"]["labels"]["grafana_dashboard"] == "1");
+    assert!(labelled, "Grafana's sidecar finds them by it");
+    let mut texts: Vec<&str> = maps
+        .iter()
+        .flat_map(|map| map["data"].as_object().unwrap().values())
+        .map(|text| text.as_str().unwrap())
+        .collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some_and(|end| end == "json"));
+    let mut there: Vec<String> = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    texts.sort_unstable();
+    there.sort_unstable();
+    assert!(texts == there, "{} of {}", texts.len(), there.len());
 }
 
 #[test]
@@ -77,4 +95,31 @@ fn the_pod_monitor_finds_the_examples_pods() {
         let ports: Vec<Value> = ports.filter(|one| &one["name"] == port).collect();
         assert_eq!(ports, [json!({"name": port, "containerPort": 10390})], "{example}");
     }
+}
+
+#[test]
+fn the_release_workflow_is_one() {
+    run(Command::new(tool("actionlint")).arg(".github/workflows/release.yml"));
+}
+
+/// Nobody shall have to look for all of them.
+#[test]
+fn versions_agree() {
+    let version = env!("CARGO_PKG_VERSION");
+    let text =
+        |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let says = |path: &str, line: &str| {
+        let found = text(path).lines().any(|one| one.trim() == line);
+        assert!(found, "{path} does not say {line}");
+    };
+    for folder in ["kubernetes/wrapper", "kubernetes/sidecar"] {
+        says(&format!("deploy/{folder}/kustomization.yaml"), &format!("newTag: {version}"));
+    }
+    let rust = text("deploy/Dockerfile");
+    let rust = rust.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    assert!(
+        rust.starts_with(oldest),
+        "the image is built with the oldest release that is promised: {oldest}"
+    );
 }

@@ -9,12 +9,13 @@
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godebug-exporter
-everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 alertmanager otel-collector logrotate curl dns podman kubernetes systemd)
+everything=(go-1.19 go-1.21 go-1.22 go-1.24 go-1.26 go-1.27 prometheus prometheus-3 alertmanager otel-collector logrotate curl dns podman kubernetes systemd actionlint)
 declare -A release=([1.21]=1.21.13 [1.22]=1.22.10 [1.24]=1.24.11 [1.26]=1.26.6 [1.27]=1.27.3)
 prometheus_3=0.313.5 # the module of Prometheus 3.13.5
 collector=0.156.0
 helm=3.22.0 kubectl=0.37.0 kubeconform=0.8.0 # kubectl: k8s.io/kubectl 0.N is kubectl 1.N
 operator=0.91.0
+actionlint=1.7.12
 schemas=1.37.0 # of kubernetes-validate, which has those of all Kubernetes releases since 1.25
 work=
 policy= # the file that keeps a package from starting a service, while it is ours
@@ -357,6 +358,7 @@ for name in "$@"; do
     podman) podman_tools ;;
     kubernetes) kubernetes_tools ;;
     systemd) systemd_tools ;;
+    actionlint) go_program actionlint github.com/rhysd/actionlint "$actionlint" github.com/rhysd/actionlint/cmd/actionlint ;;
     go-1.19) debian_go 1.19 ;;
     go-*) packaged_go "${name#go-}" ;;
     esac

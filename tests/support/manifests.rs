@@ -40,31 +40,32 @@ pub(crate) fn objects(text: &str) -> Vec<Value> {
 /// Kubernetes from the first with native sidecars on by default, to the newest whose schemas are there.
 const RELEASES: [&str; 3] = ["1.29.0", "1.33.0", "1.37.0"];
 
-/// What is wrong with an object: what several releases of Kubernetes, or the Prometheus Operator, would refuse.
-pub(crate) fn problems(object: &Value) -> Vec<String> {
-    let kind = object["kind"].as_str().unwrap();
-    let mut checks = Vec::new();
-    if object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/") {
+/// What several releases of Kubernetes, or the Prometheus Operator, would refuse of these objects.
+pub(crate) fn problems(objects: &[Value]) -> Vec<String> {
+    let of_operator = |object: &&Value| {
+        object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/")
+    };
+    let (theirs, own): (Vec<&Value>, Vec<&Value>) = objects.iter().partition(of_operator);
+    let mut outputs = Vec::new();
+    for object in theirs {
         let mut command = Command::new(tool("operator-objects"));
-        command.arg(kind);
-        checks.push(command);
-    } else {
-        let schemas = go::cache().join("kubernetes-schemas");
-        let schemas = format!(
-            "{}/{{{{.NormalizedKubernetesVersion}}}}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
-            schemas.display()
-        );
-        checks.extend(RELEASES.map(|release| {
-            let mut command = Command::new(tool("kubeconform"));
-            command.args(["-strict", "-kubernetes-version", release, "-schema-location", &schemas]);
-            command
-        }));
+        command.arg(object["kind"].as_str().unwrap());
+        outputs.push(fed(command, &object.to_string()));
     }
-    let outputs = checks.into_iter().map(|command| fed(command, &object.to_string()));
-    let failed = outputs.filter(|output| !output.status.success());
-    failed
-        .map(|output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into())
-        .collect()
+    let own: Vec<String> = own.into_iter().map(Value::to_string).collect();
+    let schemas = go::cache().join("kubernetes-schemas");
+    let schemas = format!(
+        "{}/{{{{.NormalizedKubernetesVersion}}}}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+        schemas.display()
+    );
+    for release in RELEASES {
+        let mut command = Command::new(tool("kubeconform"));
+        command.args(["-strict", "-kubernetes-version", release, "-schema-location", &schemas]);
+        outputs.push(fed(command, &own.join("\n---\n")));
+    }
+    let failed = outputs.iter().filter(|output| !output.status.success());
+    let said = |output: &Output| [output.stdout.as_slice(), &output.stderr].concat();
+    failed.map(|output| String::from_utf8_lossy(&said(output)).into_owned()).collect()
 }
 
 fn fed(mut command: Command, input: &str) -> Output {
