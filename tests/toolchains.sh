@@ -50,15 +50,6 @@ apt_install() {
     apt install -y --no-install-recommends "$@"
 }
 
-# The tests start their own servers: a package shall start none.
-no_services() {
-    if [[ $(id -u) == 0 && ! -e /usr/sbin/policy-rc.d ]]; then
-        policy=/usr/sbin/policy-rc.d
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-    fi
-}
-
 go_works() { [[ -x $1/bin/go ]] && [[ $(GOROOT=$1 GOTOOLCHAIN=local "$1/bin/go" env GOVERSION 2>/dev/null) == "go$2" ]]; }
 
 # put FROM TO: a rename, so that TO is there whole or not at all.
@@ -96,15 +87,6 @@ packaged_go() {
         rm -rf -- "$dir"
     fi
     say "go-$minor $to (go$version)"
-}
-
-# The tests start their own servers: a package shall start none.
-no_services() {
-    if [[ $(id -u) == 0 && ! -e /usr/sbin/policy-rc.d ]]; then
-        policy=/usr/sbin/policy-rc.d
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-    fi
 }
 
 prometheus_tools() {

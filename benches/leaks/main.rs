@@ -1,15 +1,17 @@
 //! Recall, false alarms and time to detect of the leak detector, beside the rules people use today.
 //!
-//! `cargo bench --bench leaks [-- SEEDS]`
+//! `cargo bench --bench leaks [-- SEEDS]`; `cargo bench --bench leaks -- SEEDS alerts`: the alerts of deploy/prometheus.
 
 #![expect(clippy::print_stdout, reason = "a table is what this is for")]
 #![expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::expect_used,
     reason = "simulated data of known shape"
 )]
 
+mod alerts;
 mod replay;
 mod rules;
 mod workloads;
@@ -136,6 +138,9 @@ fn each_workload(records: &[Record]) {
 fn main() {
     let seeds = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(3);
     let (leaking, healthy) = (records(LEAKING, seeds), records(HEALTHY, seeds));
+    if std::env::args().any(|arg| arg == "alerts") {
+        return alerts::print(&leaking, &healthy);
+    }
     println!("| rule | recall | false alarms a service-month | median time to detect | 9 of 10 |");
     println!("|---|---|---|---|---|");
     measure(&leaking, &healthy, replay::alarms).print("this detector");

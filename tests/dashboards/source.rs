@@ -481,7 +481,7 @@ impl Kind {
                 json!({
                     "showHeader": true,
                     "cellHeight": "sm",
-                    "footer": {"show": false, "countRows": false, "fields": "", "reducer": ["sum"]},
+                    "frameIndex": 0,
                     "sortBy": sort.collect::<Vec<_>>(),
                 })
             }
@@ -494,12 +494,12 @@ impl Kind {
                 "legend": {"show": true},
                 "rowsFrame": {"layout": "auto"},
                 "showValue": "never",
-                "tooltip": {"show": true, "yHistogram": false},
+                "tooltip": {"show": true, "mode": "single", "yHistogram": false},
                 "yAxis": {"axisPlacement": "left", "reverse": false, "unit": panel.unit},
             }),
             Self::States => json!({
                 "alignValue": "left",
-                "legend": {"showLegend": false, "displayMode": "list", "placement": "bottom"},
+                "legend": {"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []},
                 "mergeValues": true,
                 "rowHeight": 0.8,
                 "showValue": "auto",

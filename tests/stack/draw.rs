@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::sent;
-use crate::dashboards;
+use crate::dashboards::{self, asked};
 use crate::support::prometheus::Prometheus;
 
 const PAGE: &str = include_str!("draw.html");
@@ -43,7 +42,8 @@ fn answer(
     service: &str,
     (now, seconds, step): (f64, u32, u64),
 ) -> Value {
-    let expression = sent(target["expr"].as_str().unwrap());
+    let range = format!("{}s", seconds.max(120));
+    let expression = asked(target["expr"].as_str().unwrap(), "10s", &range);
     let expression = expression.replace("service=~\".*\"", &format!("service=~\"{service}\""));
     if target["instant"] == true {
         return prometheus.results(&expression, Some(now)).into();
