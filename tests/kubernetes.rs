@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::api_server::ApiServer;
@@ -281,4 +282,32 @@ fn a_watch_outlives_what_happens_to_api_servers() {
     api.put("cart-0", &uid(1), "app", named("fourth"));
     reads_to(&exporter, r#"service="fourth""#, total);
     assert_eq!(exporter.page().sum(GAPS), 0.0, "{}", exporter.stderr.text());
+}
+
+#[test]
+fn an_agent_that_is_killed_goes_on_where_it_was() {
+    let (node, state) = (Node::new(), tempfile::tempdir().unwrap());
+    let config = format!(
+        "discovery: [{{kubernetes: {{logs: '{}', from: beginning}}}}]\nstate: {{directory: '{}'}}",
+        node.logs().display(),
+        state.path().display()
+    );
+    let mut cart = node.container("shop", "cart-0", 1, "app");
+    let first = collect(&mut cart, true);
+    let exporter = Exporter::configured(&config);
+    reads_to(&exporter, r#"pod="cart-0""#, first);
+    exporter.process.signal(Signal::KILL);
+    drop(exporter);
+
+    // Meanwhile the log is rotated, and the container starts again.
+    cart.rotates();
+    let first = collect(&mut cart, false);
+    cart.ends();
+    cart.starts_again();
+    let second = collect(&mut cart, true);
+    let exporter = Exporter::configured(&config);
+    reads_to(&exporter, r#"pod="cart-0""#, first + second);
+    let page = exporter.page();
+    assert_eq!(page.sum(GAPS), 0.0, "{}", exporter.stderr.text());
+    assert_eq!(page.value("go_process_starts_total"), 1.0, "{page}");
 }

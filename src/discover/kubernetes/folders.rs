@@ -30,6 +30,8 @@ pub(super) struct Container {
     pub(super) from: StartAt,
     /// None: it is a Go service.
     sniffer: Option<Sniffer>,
+    /// Why the last look failed.
+    failed: Option<String>,
 }
 
 impl Container {
@@ -97,6 +99,7 @@ impl Folders {
                 name,
                 from,
                 sniffer: Some(Sniffer::new(now)),
+                failed: None,
             });
             self.containers.insert(folder, container);
         }
@@ -105,17 +108,19 @@ impl Folders {
     fn sniff(&mut self) -> Result<(), String> {
         let now = Instant::now();
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut failed = None;
         for (folder, container) in &mut self.containers {
-            let Some(sniffer) = &mut container.sniffer else { continue };
+            let due = container.sniffer.as_mut().filter(|sniffer| sniffer.is_due(now));
+            let Some(sniffer) = due else { continue };
+            container.failed = None;
             match sniffer.look(folder, now, &mut buffer) {
                 Ok(true) => container.sniffer = None,
                 Ok(false) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => failed = Some(unreadable(folder, &error)),
+                Err(error) => container.failed = Some(unreadable(folder, &error)),
             }
         }
-        failed.map_or(Ok(()), Err)
+        let mut failed = self.containers.values().filter_map(|container| container.failed.clone());
+        failed.next().map_or(Ok(()), Err)
     }
 }
 

@@ -40,16 +40,18 @@ impl Sniffer {
         Self { file: None, offset: 0, since: now, due: now }
     }
 
-    /// Whether what came since the last look shows a Go service. It looks seldom at logs that never do.
+    /// Whether it is time for a look: seldom at logs that never show anything.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.due
+    }
+
+    /// Whether what came since the last look shows a Go service.
     pub(super) fn look(
         &mut self,
         folder: &Path,
         now: Instant,
         buffer: &mut [u8],
     ) -> io::Result<bool> {
-        if now < self.due {
-            return Ok(false);
-        }
         let is_young = now.duration_since(self.since) < YOUNG;
         self.due = now + if is_young { OFTEN } else { SELDOM };
         let Some(log) = newest_log(folder) else { return Ok(false) };
@@ -118,8 +120,9 @@ mod tests {
 
         fn look(&mut self, after: Duration) -> bool {
             self.now += after;
-            let mut buffer = vec![0; BUFFER_BYTES];
-            self.sniffer.look(self.folder.path(), self.now, &mut buffer).unwrap()
+            let (mut buffer, folder) = (vec![0; BUFFER_BYTES], self.folder.path());
+            self.sniffer.is_due(self.now)
+                && self.sniffer.look(folder, self.now, &mut buffer).unwrap()
         }
     }
 
