@@ -27,6 +27,7 @@ mod support;
 mod alerts;
 mod all_traces;
 mod bad_input;
+mod chart;
 mod cli;
 mod config;
 mod copytruncate;

@@ -112,7 +112,10 @@ fn versions_agree() {
         let found = text(path).lines().any(|one| one.trim() == line);
         assert!(found, "{path} does not say {line}");
     };
-    for folder in ["kubernetes/wrapper", "kubernetes/sidecar"] {
+    for line in [format!("version: {version}"), format!("appVersion: {version}")] {
+        says("deploy/helm/godebug-exporter/Chart.yaml", &line);
+    }
+    for folder in ["kubernetes/wrapper", "kubernetes/sidecar", "kustomize/base"] {
         says(&format!("deploy/{folder}/kustomization.yaml"), &format!("newTag: {version}"));
     }
     let rust = text("deploy/Dockerfile");

@@ -1,8 +1,10 @@
 //! The image of deploy/Dockerfile and the examples of deploy/kubernetes, as real containers: with nothing but the
 //! binary in the image, a root that is read-only, no capability and limits, real numbers of a real Go service.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
+use crate::support::kubelet::Node;
 use crate::support::metrics::Page;
 use crate::support::podman::{Pod, Podman};
 use crate::support::service::Truth;
@@ -19,7 +21,7 @@ fn truth(pod: &Pod) -> Truth {
 }
 
 /// What the kernel says of a container's first process.
-fn is_locked_down(pod: &Pod, container: &str, memory: u64) {
+fn is_locked_down(pod: &Pod, container: &str, gid: &str, memory: u64) {
     let process = format!("/proc/{}", pod.process(container));
     let status = fs::read_to_string(format!("{process}/status")).unwrap();
     let field = |name: &str| {
@@ -27,6 +29,7 @@ fn is_locked_down(pod: &Pod, container: &str, memory: u64) {
         line.split_whitespace().next().unwrap().to_owned()
     };
     assert_eq!(field("Uid:"), "65532", "{container}");
+    assert_eq!(field("Gid:"), gid, "{container}");
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
         assert_eq!(field(set), "0000000000000000", "{container}: {set}");
     }
@@ -92,7 +95,7 @@ fn the_image_is_the_binary_alone() {
 fn the_wrapper_needs_no_rights() {
     let pod = Podman::new().play("wrapper");
     tells_the_truth(&pod);
-    is_locked_down(&pod, "checkout", 256 * MIB);
+    is_locked_down(&pod, "checkout", "65532", 256 * MIB);
     // The trace lines are ours; the rest of the log is the service's.
     assert!(!pod.logs("checkout").contains("SCHED "), "{}", pod.logs("checkout"));
 }
@@ -101,8 +104,8 @@ fn the_wrapper_needs_no_rights() {
 fn the_sidecar_needs_no_rights_and_may_be_killed() {
     let pod = Podman::new().play("sidecar");
     tells_the_truth(&pod);
-    is_locked_down(&pod, "checkout", 256 * MIB);
-    is_locked_down(&pod, "godebug-exporter", 32 * MIB);
+    is_locked_down(&pod, "checkout", "65532", 256 * MIB);
+    is_locked_down(&pod, "godebug-exporter", "65532", 32 * MIB);
 
     let samples = page(&pod).value("go_sched_samples_total");
     let before = pod.process("godebug-exporter");
@@ -118,4 +121,34 @@ fn the_sidecar_needs_no_rights_and_may_be_killed() {
     // One a second: what was written meanwhile was read, and nothing twice.
     assert!(after < samples + 60.0, "{samples} {after}");
     tells_the_truth(&pod);
+}
+
+#[test]
+fn the_agent_needs_no_right_but_to_read_logs() {
+    let node = Node::new();
+    fs::set_permissions(node.logs(), Permissions::from_mode(0o755)).unwrap();
+    let mut container = node.container("shop", "checkout-7d9f8b6c5d-x2x4z", 1, "app");
+    let folder = fs::read_dir(node.logs()).unwrap().next().unwrap().unwrap().path();
+    // As containerd makes it, and the group of its owner is root's.
+    let log = folder.join("app/0.log");
+    fs::set_permissions(&log, Permissions::from_mode(0o640)).unwrap();
+
+    let pod = Podman::new().play_agent(node.logs());
+    pod.get(10390, "/-/ready");
+    let service = container.runs("gctrace=1,schedtrace=1000").remote;
+    let labels = "service=\"checkout\",namespace=\"shop\",pod=\"checkout-7d9f8b6c5d-x2x4z\",container=\"app\"";
+    let forced = format!("go_gc_cycles_total{{{labels},kind=\"forced\"}}");
+    let before = wait_until_or(
+        "it is found",
+        || page(&pod).get(&forced),
+        || format!("{}{}", page(&pod), pod.logs("godebug-exporter")),
+    );
+    service.control("gc?n=3");
+    let after = wait_until_or(
+        "three more cycles are counted",
+        || page(&pod).get(&forced).filter(|after| *after >= before + 3.0),
+        || page(&pod).to_string(),
+    );
+    assert!(after <= service.truth().memstats("NumGC") as f64, "{}", page(&pod));
+    is_locked_down(&pod, "godebug-exporter", "0", 128 * MIB);
 }

@@ -74,3 +74,25 @@ fn fed(mut command: Command, input: &str) -> Output {
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
+
+/// What `helm template` makes of our chart with these values (`key=value`).
+pub(crate) fn templated(values: &[&str]) -> Vec<Value> {
+    objects(&run(&mut helm("template", values)))
+}
+
+/// A command of helm on our chart; the release has the name that the kustomizations have.
+pub(crate) fn helm(what: &str, values: &[&str]) -> Command {
+    let mut command = Command::new(tool("helm"));
+    command.arg(what);
+    if what == "template" {
+        command.arg("godebug-exporter");
+    }
+    command.args(["deploy/helm/godebug-exporter", "--namespace", "godebug-exporter"]);
+    // Helm's own is of its build, if it was built by `go install`.
+    command.args(["--kube-version", "1.33.0"]);
+    for value in values {
+        command.args(["--set", value]);
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}

@@ -86,9 +86,29 @@ impl Podman {
     pub(crate) fn play(self, example: &str) -> Pod {
         let mut objects = manifests::kustomized(&format!("deploy/kubernetes/{example}"));
         assert_eq!(objects.len(), 1, "{objects:#?}");
-        let pod = for_podman(objects.remove(0)["spec"]["template"]["spec"].take());
-        let file = self.folder.path().join("pod.json");
-        fs::write(&file, pod.to_string()).unwrap();
+        self.start("checkout", &[for_podman(objects.remove(0)["spec"]["template"]["spec"].take())])
+    }
+
+    /// Plays the agent's DaemonSet with its config, on a node whose logs are there.
+    pub(crate) fn play_agent(self, logs: &Path) -> Pod {
+        let mut objects = manifests::kustomized("deploy/kustomize/base");
+        objects.retain(|one| one["kind"] == "ConfigMap" || one["kind"] == "DaemonSet");
+        objects.sort_by_key(|one| one["kind"].to_string());
+        let [config, agent] = objects.try_into().unwrap();
+        let mut spec = agent["spec"]["template"]["spec"].clone();
+        // Podman knows of no node.
+        spec["containers"][0]["env"] = json!([]);
+        let volumes = spec["volumes"].as_array_mut().unwrap();
+        let of_node = volumes.iter_mut().find(|one| one["hostPath"].is_object()).unwrap();
+        of_node["hostPath"]["path"] = logs.to_str().unwrap().into();
+        self.start("godebug-exporter", &[config, for_podman(spec)])
+    }
+
+    /// Starts a pod without a network; `main` is the container that is always there.
+    fn start(self, main: &'static str, objects: &[Value]) -> Pod {
+        let file = self.folder.path().join("pod.yaml");
+        let texts: Vec<String> = objects.iter().map(Value::to_string).collect();
+        fs::write(&file, texts.join("\n---\n")).unwrap();
         let file = file.to_str().unwrap();
         self.run(&["play", "kube", "--network", "none", "--start=false", file]);
         // The kubelet makes every emptyDir so; podman leaves it to root.
@@ -96,8 +116,8 @@ impl Podman {
             let path = self.run(&["volume", "inspect", "--format", "{{.Mountpoint}}", volume]);
             fs::set_permissions(path.trim(), fs::Permissions::from_mode(0o777)).unwrap();
         }
-        self.run(&["pod", "start", "checkout"]);
-        Pod { podman: self }
+        self.run(&["pod", "start", "pod"]);
+        Pod { podman: self, main }
     }
 }
 
@@ -114,24 +134,25 @@ impl Drop for Podman {
 /// A pod that runs.
 pub(crate) struct Pod {
     podman: Podman,
+    main: &'static str,
 }
 
 impl Pod {
     /// The process that a container began with.
     pub(crate) fn process(&self, container: &str) -> u32 {
-        let name = format!("checkout-{container}");
+        let name = format!("pod-{container}");
         let pid = self.podman.run(&["inspect", "--format", "{{.State.Pid}}", &name]);
         pid.trim().parse().unwrap()
     }
 
     pub(crate) fn logs(&self, container: &str) -> String {
-        let name = format!("checkout-{container}");
+        let name = format!("pod-{container}");
         let output = self.podman.command(&["logs", &name]).output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     }
 
     pub(crate) fn memory_limit(&self, container: &str) -> u64 {
-        let name = format!("checkout-{container}");
+        let name = format!("pod-{container}");
         let limit = self.podman.run(&["inspect", "--format", "{{.HostConfig.Memory}}", &name]);
         limit.trim().parse().unwrap()
     }
@@ -141,7 +162,7 @@ impl Pod {
         let url = format!("http://127.0.0.1:{port}{path}");
         wait_until(&format!("the pod answers at {url}"), || {
             let output = Command::new("nsenter")
-                .arg(format!("--net=/proc/{}/ns/net", self.process("checkout")))
+                .arg(format!("--net=/proc/{}/ns/net", self.process(self.main)))
                 .args(["curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "20", &url])
                 .output()
                 .unwrap();
@@ -153,20 +174,20 @@ impl Pod {
 /// The pod that a Deployment makes, as podman 4.3 can have it: there a native sidecar is a container beside the
 /// others, ports need a network, and a policy of Always holds for init containers too.
 fn for_podman(mut spec: Value) -> Value {
-    let list = |key: &str| spec[key].as_array().unwrap().clone();
+    let list = |key: &str| spec[key].as_array().cloned().unwrap_or_default();
     let (sidecars, mut first): (Vec<_>, Vec<_>) =
         list("initContainers").into_iter().partition(|one| one["restartPolicy"] == "Always");
     let mut containers = [list("containers"), sidecars].concat();
     for one in containers.iter_mut().chain(&mut first) {
         let one = one.as_object_mut().unwrap();
-        for key in ["ports", "restartPolicy", "livenessProbe"] {
+        for key in ["ports", "restartPolicy", "livenessProbe", "readinessProbe"] {
             one.remove(key);
         }
     }
     spec["containers"] = containers.into();
     spec["initContainers"] = first.into();
     spec["restartPolicy"] = "OnFailure".into();
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "checkout"}, "spec": spec})
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec})
 }
 
 /// The static binary, if there is one to be tested; else the one that all tests have, which needs its libraries.
