@@ -141,6 +141,10 @@ fn helm_finds_no_fault_and_the_schema_does() {
     check("logs.pods=var/log", "'/logs/pods'");
     // The kubelet makes that folder for root alone.
     check("state.type=hostPath", "'/podSecurityContext/runAsUser'");
+    check("state.type=none", "'/config/state'");
+    let stateless = templated(&["state.type=none", "config.state=null"]);
+    let agent = stateless.iter().find(|one| one["kind"] == "DaemonSet").unwrap();
+    assert!(!agent.to_string().contains("/var/lib/godebug-exporter"), "{agent:#}");
 }
 
 #[test]
