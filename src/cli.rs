@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+use crate::config::container::Limits;
 use crate::config::file::{log_level, state_directory};
 use crate::config::flags::{Flags, Reach};
 use crate::config::listen::{LISTEN_MAX, Listen};
@@ -129,6 +130,8 @@ struct Common {
     pprof: Option<String>,
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    limits: Limits,
     /// Push by OTLP to this receiver: http://collector:4317 (gRPC), http://collector:4318 (HTTP).
     #[arg(long, value_name = "URL")]
     otlp_endpoint: Option<String>,
@@ -302,6 +305,7 @@ fn run_config(args: RunArgs) -> Result<(Config, Option<(PathBuf, Config)>), Fail
             child: false,
             expvar: args.common.expvar.clone(),
             reach: args.common.reach.clone(),
+            limits: args.common.limits.clone(),
             pprof: args.common.pprof.clone(),
         }
         .config(None)
@@ -355,6 +359,7 @@ fn exec_config(args: &ExecArgs) -> Result<Config, Failure> {
         child: true,
         expvar: args.common.expvar.clone(),
         reach: args.common.reach.clone(),
+        limits: args.common.limits.clone(),
         pprof: args.common.pprof.clone(),
         ..Flags::default()
     };

@@ -271,6 +271,7 @@ fn options(service: &Service) -> Options {
         }),
         expvar: service.expvar.is_some(),
         pprof: pprof.is_some(),
+        container: service.container.is_some() && service.identity.log.is_none(),
         heap: service.expvar.is_none() && pprof.is_some_and(|pprof| pprof.heap),
         functions: pprof.map_or(0, |pprof| pprof.functions),
         labels: pprof.map(|pprof| Arc::clone(&pprof.label_names)).unwrap_or_default(),

@@ -203,6 +203,7 @@ fn snapshot(
         }),
         pprof: (module == Module::Pprof).then(|| Pprof::of(endpoint.clone())),
         http: Http::default(),
+        container: None,
         runqueue_per_p: false,
         leak_detector: Arc::default(),
     };

@@ -56,8 +56,8 @@ fn files_are_read_again_when_they_change_and_who_vanishes_stays_for_the_grace() 
 
     // One goes, and a third file is wrong: what that one said before is all there is to know.
     fs::write(&json, format!("[{}]", group("a", a_address))).unwrap();
-    exporter.wait_for(&found("vanished"), 1.0);
-    assert!(exporter.page().has(&up("b")), "its series stay");
+    let page = exporter.wait_for(&found("vanished"), 1.0);
+    assert!(page.has(&up("b")), "its series stay: {page}");
     fs::write(&yaml, "- targets: 7\n").unwrap();
     let errors = r#"godebug_exporter_discovery_errors_total{mechanism="file"}"#;
     exporter.page_where("the file is wrong", |page| page.get(errors) > Some(0.0));

@@ -30,6 +30,7 @@ mod bad_input;
 mod chart;
 mod cli;
 mod config;
+mod container;
 mod copytruncate;
 mod cost;
 mod crash;

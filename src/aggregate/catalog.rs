@@ -204,6 +204,25 @@ catalog! {
     GcIntervalSeconds = Histogram "go_gc_interval_seconds" []
         "Time between the starts of two consecutive GC cycles. From gctrace.";
 
+    ContainerCpuLimit = Gauge "go_container_cpu_limit_cores" []
+        "CPU that the service's container may use, in cores: the least quota over period of its cgroup and those above it, or what the config says; absent without a limit. More Ps (go_sched_gomaxprocs_threads) than these are throttled.";
+    ContainerCpu = Counter "go_container_cpu_seconds_total" []
+        "CPU time that the container used since the exporter first saw it. From its cgroup (cpu.stat, cpuacct.usage).";
+    ContainerPeriods = Counter "go_container_cpu_periods_total" []
+        "Periods of the CPU quota in which the container ran, since the exporter first saw it. From its cgroup (nr_periods).";
+    ContainerThrottledPeriods = Counter "go_container_cpu_throttled_periods_total" []
+        "Periods in which the container used up its CPU quota and had to wait, since the exporter first saw it. From its cgroup (nr_throttled).";
+    ContainerThrottled = Counter "go_container_cpu_throttled_seconds_total" []
+        "How long the container had to wait because its CPU quota was used up, over all CPUs, since the exporter first saw it. From its cgroup (throttled_usec, throttled_time).";
+    ContainerMemoryLimit = Gauge "go_container_memory_limit_bytes" []
+        "Memory that the container may use before the kernel kills: the least limit of its cgroup and those above it, or what the config says; absent without a limit.";
+    ContainerMemory = Gauge "go_container_memory_usage_bytes" []
+        "Memory charged to the container, page cache included. From its cgroup (memory.current, memory.usage_in_bytes).";
+    ContainerWorkingSet = Gauge "go_container_memory_working_set_bytes" []
+        "Memory charged to the container without the page cache that can go at once (inactive_file): what the kubelet compares with the limit. From its cgroup.";
+    ContainerOomKills = Counter "go_container_oom_kills_total" []
+        "Processes of the container that the kernel killed for want of memory, since the exporter first saw it. From its cgroup (oom_kill).";
+
     MemAlloc = Gauge "go_memstats_alloc_bytes" []
         "Number of bytes allocated in heap and currently in use. From memstats (Alloc).";
     MemAllocTotal = Counter "go_memstats_alloc_bytes_total" [] of_process => "process_runtime_memstats_alloc_bytes_total"

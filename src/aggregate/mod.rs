@@ -7,6 +7,7 @@
 
 pub mod blame;
 pub mod catalog;
+pub mod container;
 pub mod crash;
 pub mod dump;
 pub mod events;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::Metric;
+use super::container::ContainerState;
 use super::crash::CrashState;
 use super::dump::DumpCost;
 use super::events::EventState;
@@ -21,6 +22,7 @@ use super::sched::SchedState;
 use super::tally::Tally;
 use super::variables::walk::Walked;
 use super::variables::{Observed, VariableState};
+use crate::model::container::ContainerUse;
 use crate::model::crash::Crash;
 use crate::model::leak::Params;
 use crate::model::memstats::MemStats;
@@ -42,6 +44,8 @@ pub struct Options {
     pub expvar: bool,
     /// It has a pprof source.
     pub pprof: bool,
+    /// Its container's limits and use are read.
+    pub container: bool,
     /// Its memstats are read from the heap profile.
     pub heap: bool,
     /// Most functions that have series.
@@ -81,6 +85,7 @@ pub struct Kept {
     memstats: MemState,
     variables: VariableState,
     goroutines: GoroutineState,
+    container: ContainerState,
     /// When every counter was 0, in nanoseconds since 1970; unknown where the state is older than
     /// this field.
     watching_since_ns: Option<u64>,
@@ -270,6 +275,14 @@ impl ServiceState {
         }
     }
 
+    /// Takes a reading of its cgroup; `None`: it could not be read.
+    pub fn observe_container(&mut self, reading: Option<ContainerUse>) {
+        match reading {
+            Some(reading) => self.kept.container.observe(reading),
+            None => self.kept.container.failed(),
+        }
+    }
+
     /// A read of expvar failed: what it said last is no longer exported.
     pub fn expvar_failed(&mut self) {
         self.kept.memstats.failed();
@@ -319,6 +332,9 @@ impl ServiceState {
         }
         if self.options.expvar || self.options.heap {
             self.kept.memstats.collect(self.options.by_size, &mut out);
+        }
+        if self.options.container {
+            self.kept.container.collect(&mut out);
         }
         self.collect_leak(now, &mut out);
         out.count(Metric::ProcessStarts, &[], self.starts());

@@ -13,10 +13,12 @@ use super::{ExpvarSink, Files, Stations, has_pattern};
 use crate::config::endpoint::ScrapeWhen;
 use crate::config::{Service, Trace, TraceSource};
 use crate::frame::packets::TraceLines;
+use crate::ingest::cgroup::{self, ContainerReader, ContainerSink};
 use crate::ingest::follow::run::{Follow, Order, Target};
 use crate::ingest::http::client::Client;
 use crate::ingest::scrape::Scraper;
 use crate::ingest::{command, fifo, stdin};
+use crate::model::container::ContainerUse;
 use crate::pipeline::Pipeline;
 use crate::runtime::health::Latch;
 use crate::runtime::supervise::Supervisor;
@@ -69,6 +71,19 @@ struct Starting<'a> {
     supervisor: Supervisor,
     /// We were ready before it came.
     late: bool,
+}
+
+/// A service's pipeline as who reads its cgroup sees it.
+struct InPipeline(Arc<Pipeline>);
+
+impl ContainerSink for InPipeline {
+    fn reading(&self, reading: ContainerUse) {
+        self.0.container(Some(reading));
+    }
+
+    fn failed(&self) {
+        self.0.container(None);
+    }
 }
 
 impl Roster {
@@ -203,7 +218,8 @@ impl Roster {
 
 /// Whether a service has series that are not of one of its files.
 pub(super) fn has_own_series(service: &Service) -> bool {
-    !has_pattern(service) || service.expvar.is_some() || service.pprof.is_some()
+    let endpoints = service.expvar.is_some() || service.pprof.is_some();
+    !has_pattern(service) || endpoints || service.container.is_some()
 }
 
 impl Starting<'_> {
@@ -215,6 +231,7 @@ impl Starting<'_> {
             self.watch();
         }
         self.expvar(&client, &trigger);
+        self.container();
         if let Some(pprof) = &self.service.pprof {
             let Self { service, pipeline, supervisor, .. } = &self;
             let (metrics, latch) = (&self.roster.stations.metrics, self.latch());
@@ -311,6 +328,23 @@ impl Starting<'_> {
                 warn!(%service, lines, "no trace line yet: is it a Go program, and has it GODEBUG=gctrace=1,schedtrace=1000 in its environment?");
             }
         });
+    }
+
+    fn container(&self) {
+        let Some(container) = self.service.container.clone() else { return };
+        let child =
+            matches!(&self.service.trace, Some(trace) if trace.source == TraceSource::Child);
+        // Nobody asked for it; where there is no cgroup there is nothing to tell.
+        if child && !cgroup::is_there(&container) {
+            return;
+        }
+        let metrics = Arc::clone(&self.roster.stations.metrics);
+        let reader = ContainerReader {
+            container,
+            sink: Arc::new(InPipeline(Arc::clone(self.pipeline))),
+            telemetry: SourceTelemetry::trace(metrics, self.name(), "container"),
+        };
+        self.supervisor.spawn("container", reader.run(self.supervisor.stop().clone()));
     }
 
     fn expvar(&self, client: &Arc<Client>, trigger: &Arc<Trigger>) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use super::container::Container;
 use super::endpoint::{Endpoint, is_tls};
 use super::exposition::exposition;
 use super::fields::{Fields, Problems};
@@ -179,6 +180,7 @@ pub(super) fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Ser
     let endpoints = expvar.iter().map(|expvar| &expvar.endpoint);
     let endpoints = endpoints.chain(pprof.iter().map(|pprof| &pprof.endpoint));
     let http = http_of(&mut fields, endpoints);
+    let container = fields.map("container").and_then(Container::read);
     let runqueue_per_p = fields.flag("runqueue_per_p");
     let own_leaks = fields.map("leak_detector").map(|keys| Arc::new(leak_detector(keys, leaks)));
     if ["trace", "expvar", "pprof"].iter().all(|key| fields.get(key).is_none()) {
@@ -196,6 +198,7 @@ pub(super) fn service(mut fields: Fields<'_>, leaks: &Arc<Params>) -> Option<Ser
         expvar,
         http,
         pprof,
+        container,
         runqueue_per_p,
         leak_detector: own_leaks.unwrap_or_else(|| Arc::clone(leaks)),
     })
@@ -370,7 +373,7 @@ mod tests {
             "line 8: services[1].expvar.timeout: must be more than 0",
             "line 9: services[2].name: is missing; it becomes the label service of every series",
             "line 9: services[2].trace: has more than one source; give one of file, fifo, stdin, command",
-            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, pprof, http, runqueue_per_p, leak_detector",
+            "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, pprof, http, container, runqueue_per_p, leak_detector",
             "line 11: services[3]: has no source; give it at least one of trace, expvar, pprof",
         ];
         let mut found = problems(text);

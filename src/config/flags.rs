@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::container::{Cgroup, Limits};
 use super::endpoint::{EXPVAR, Endpoint, is_tls};
 use super::file::file_or_pattern;
 use super::http::{Auth, Http, Tls};
@@ -37,6 +38,8 @@ pub struct Flags {
     pub pprof: Option<String>,
     /// How they are reached.
     pub reach: Reach,
+    /// What its container may use.
+    pub limits: Limits,
 }
 
 /// How the endpoints are reached.
@@ -66,6 +69,7 @@ impl Flags {
             || self.fifo.is_some()
             || self.expvar.is_some()
             || self.pprof.is_some()
+            || self.limits.are_given()
     }
 
     /// The settings, with defaults for the rest.
@@ -98,6 +102,7 @@ impl Flags {
             max_line_bytes: LINE_MAX_BYTES,
             wrapping: Wrapping::Auto,
         });
+        let container = self.limits.container(self.child.then_some(Cgroup::Own));
         let expvar = self.expvar.map(|url| expvar(&url)).transpose()?;
         let pprof = self.pprof.map(|url| pprof(&url)).transpose()?;
         if trace.is_none() && expvar.is_none() && pprof.is_none() {
@@ -122,6 +127,7 @@ impl Flags {
             expvar,
             http,
             pprof,
+            container,
             runqueue_per_p: false,
             leak_detector: Arc::default(),
         };

@@ -149,6 +149,11 @@ pub(super) fn complete(service: &mut Node, target: &Target) {
         let has_url = |value: &Node| !matches!(&value.value, Value::Map(keys) if !has(keys, "url"));
         keys.retain(|(name, value)| !is(name, key) || has_url(value));
     }
+    if has(keys, "container")
+        && let Some(container) = map(keys, line, "container")
+    {
+        set(container, line, "pod_uid", label(UID));
+    }
     if !has(keys, "expvar") && !has(keys, "pprof") {
         keys.retain(|(name, _)| !is(name, "http"));
     }
@@ -199,6 +204,7 @@ fn map<'k>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::container::Cgroup;
     use crate::config::{discovery::Discovery, http::Auth};
 
     fn discovery(text: &str) -> Discovery {
@@ -251,6 +257,16 @@ mod tests {
         assert_eq!(labels, [("a", "b"), ("team", "t")]);
         let port = [(EXPVAR, "http://10.0.0.7:http/")];
         assert!(template.service(&target(&port)).unwrap_err().contains("expvar.url"));
+    }
+
+    #[test]
+    fn a_pods_cgroup_is_read_where_it_is_mounted() {
+        let template = "{kubernetes: {}, service: {container: {cgroup_root: /host/cgroup}}}";
+        let found = discovery(template).template.service(&target(&[])).unwrap();
+        let pod = Cgroup::Pod { uid: "1".into(), root: "/host/cgroup".into() };
+        assert_eq!(found.container.unwrap().cgroup, Some(pod));
+        let without = discovery("{kubernetes: {}}").template.service(&target(&[])).unwrap();
+        assert_eq!(without.container, None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `otlp` those of OTLP, `pprof` those of `pprof`,
 //! `flags` makes the same settings from the command line.
 
+pub mod container;
 pub mod discovery;
 pub mod endpoint;
 mod export;
@@ -142,6 +143,8 @@ pub struct Service {
     pub http: Http,
     /// Where its pprof is.
     pub pprof: Option<Pprof>,
+    /// What it runs in.
+    pub container: Option<container::Container>,
     /// Also export each P's run queue.
     pub runqueue_per_p: bool,
     /// When growth of its number of goroutines is a suspicion.

@@ -55,6 +55,18 @@ pub fn size(text: &str) -> Result<usize, String> {
     number.checked_mul(factor).ok_or_else(wrong)
 }
 
+/// Reads cores: `2`, `0.5`, or as Kubernetes writes them `1500m`.
+///
+/// # Errors
+/// What a right one looks like.
+pub fn cores(text: &str) -> Result<f64, String> {
+    let (number, share) = text.strip_suffix('m').map_or((text, 1.0), |number| (number, 1000.0));
+    let cores: Option<f64> = number.parse().ok().map(|cores: f64| cores / share);
+    cores
+        .filter(|cores| cores.is_finite() && *cores > 0.0)
+        .ok_or_else(|| format!("{text:?} is not a number of cores; write it like 2, 0.5 or 1500m"))
+}
+
 /// What percent-encoded text stands for.
 #[must_use]
 pub fn percent_decoded(text: &str) -> Option<String> {

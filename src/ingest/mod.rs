@@ -2,6 +2,7 @@
 //! the others never notice.
 
 pub mod carry;
+pub mod cgroup;
 pub mod child;
 pub mod command;
 pub mod fifo;

@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod capability;
+pub mod container;
 pub mod crash;
 pub mod exposition;
 pub mod goroutines;

@@ -2,6 +2,7 @@
 
 use super::Pipeline;
 use crate::aggregate::variables::walk::walk;
+use crate::model::container::ContainerUse;
 use crate::parse::expvar::{self, ExpvarError};
 
 impl Pipeline {
@@ -26,6 +27,13 @@ impl Pipeline {
         self.variables.dropped(&observed.dropped);
         self.variables.retyped(&observed.retyped);
         Ok(())
+    }
+
+    /// Takes a reading of the container; `None`: it could not be read.
+    pub fn container(&self, reading: Option<ContainerUse>) {
+        let mut inner = self.lock();
+        inner.taken += 1;
+        inner.state.observe_container(reading);
     }
 
     /// `/debug/vars` could not be read.

@@ -122,6 +122,7 @@ fn service(recorded: &Recorded) -> Result<Service, &'static str> {
         }),
         http: Http::default(),
         pprof: None,
+        container: None,
         runqueue_per_p: false,
         leak_detector: Arc::default(),
     })
