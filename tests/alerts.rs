@@ -127,11 +127,14 @@ pub(crate) fn nameable() -> Known {
     let mut known = exported();
     known.insert("up".to_owned(), set(&OF_TARGETS, &[]));
     for rule in rules("recording.yaml") {
-        known.insert(rule.record.unwrap(), set(&OF_SERVICES, &[]));
+        let labels: Vec<&String> = rule.labels.keys().collect();
+        let of_it = known.entry(rule.record.unwrap()).or_default();
+        of_it.extend(set(&OF_SERVICES, &[]));
+        of_it.extend(set(&labels, &[]));
     }
     for rule in rules("overrides.example.yaml") {
         let labels: Vec<&String> = rule.labels.keys().collect();
-        known.insert(rule.record.unwrap(), set(&labels, &[]));
+        known.entry(rule.record.unwrap()).or_default().extend(set(&labels, &[]));
     }
     known
 }
