@@ -115,7 +115,7 @@ fn a_command_that_does_not_exist_is_told_once() {
 }
 
 /// Far above what an answer takes, far below a hang.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_flood_and_a_missing_source_do_not_disturb_a_healthy_service() {

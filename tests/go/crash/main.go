@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"sort"
@@ -48,6 +50,27 @@ func main() {
 	end()
 	collect()
 	time.Sleep(*after)
+}
+
+// Tells of signals, until a line comes: it repeats that and ends.
+func tellSignals() {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	lines := make(chan string)
+	go func() {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		lines <- line
+	}()
+	fmt.Println("begun")
+	for {
+		select {
+		case s := <-signals:
+			fmt.Fprintln(os.Stderr, "trapped "+s.String())
+		case line := <-lines:
+			fmt.Fprint(os.Stderr, line)
+			os.Exit(4)
+		}
+	}
 }
 
 func collect() {
@@ -113,6 +136,7 @@ func modes() map[string]func() {
 		"recovered-as": func() { recovered(reportAsRuntime) },
 		"recovered-by": func() { recovered(reportOwnStack) },
 		"http":         httpPanic,
+		"signals":      tellSignals,
 		"said":         func() { fmt.Fprintln(os.Stderr, "panic: "+value()) },
 		"said-fatal":   func() { fmt.Fprintln(os.Stderr, "fatal error: "+value()) },
 	}
