@@ -129,11 +129,9 @@ impl Roster {
             let old = before.remove(service.identity.key());
             after.push((service, old));
         }
-        for gone in before.into_values() {
+        for gone in before.values() {
             change.ended += 1;
-            self.stop(&gone).await;
-            self.stations.metrics.forget(gone.service.identity.key().as_str());
-            info!(service = %gone.service.identity.key(), "service ended");
+            self.stop(gone).await;
         }
         let mut failed = None;
         for (service, old) in after {
@@ -151,6 +149,11 @@ impl Roster {
             }
         }
         self.publish(&members);
+        // What we say of a service goes no sooner than what it says.
+        for gone in before.into_keys() {
+            self.stations.metrics.forget(gone.as_str());
+            info!(service = %gone, "service ended");
+        }
         failed.map_or(Ok(change), Err)
     }
 
