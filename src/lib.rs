@@ -12,15 +12,15 @@
 //!
 //! - [`config`]: what the user wrote → settings that are already valid
 //! - [`model`]: the plain types that cross a border
-//! - [`ingest`]: files, pipes, the child of `exec`, HTTP endpoints
-//! - [`discover`]: files, HTTP and DNS → the services there are
+//! - [`ingest`]: files, pipes, the child of `exec`, HTTP endpoints, cgroups
+//! - [`discover`]: files, HTTP, DNS and the containers of a node → the services there are
 //! - [`frame`]: bytes → lines; packets → trace lines and the service's own text (pure)
 //! - [`parse`]: lines and bodies → records (pure)
 //! - [`aggregate`]: records → the state of a service → a snapshot; the catalogue of metrics (pure)
 //! - [`export`]: a snapshot → the page (pure)
 //! - [`pipeline`]: one service's pure stations in a row, behind one lock
 //! - [`state`]: what outlives us; [`keeper`]: when it is saved
-//! - [`probe`]: `/probe`, one read for whoever asks
+//! - [`probe`]: `/probe`, one read for whoever asks; [`survey`]: what each service offers
 //! - [`serve`]: the HTTP server; [`push`]: the OTLP client
 //! - [`runtime`]: tasks, signals, backoff, readiness
 //! - [`telemetry`]: about ourselves

@@ -2,7 +2,7 @@
 //!
 //! Pure: `now` is an argument. One [`service::ServiceState`] a service owns everything; `sched`,
 //! `gc`, `memstats` and `variables` each keep what one source says, `events` what the seldom
-//! lines say (with `pacer`, `scavenge`, `init`), `crash` crashes, `goroutines` what pprof says (`blame`,
+//! lines say (with `pacer`, `scavenge`, `init`), `crash` crashes, `container` its cgroup, `goroutines` what pprof says (`blame`,
 //! `places`, `ranking`, `growth`); `catalog` declares every metric once.
 
 pub mod blame;

@@ -2,7 +2,7 @@
 //!
 //! `discovery` has the keys of service discovery, `kubernetes` those for the containers of a node, and `template` the services that it makes of targets.
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
-//! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `otlp` those of OTLP, `pprof` those of `pprof`,
+//! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `otlp` those of OTLP, `pprof` those of `pprof`, `container` those of its limits,
 //! `flags` makes the same settings from the command line.
 
 pub mod container;
