@@ -22,6 +22,7 @@ impl Limited {
                 ("cpu", "cpu.cfs_period_us", "100000"),
                 ("cpu", "cpu.cfs_quota_us", "150000"),
                 ("memory", "memory.limit_in_bytes", "536870912"),
+                ("cpuacct", "cgroup.clone_children", "0"),
             ]
         } else {
             &[("", "cpu.max", "150000 100000"), ("", "memory.max", "536870912")]
@@ -29,7 +30,8 @@ impl Limited {
         let mut made = Self { folders: Vec::new() };
         for (controller, file, limit) in limits {
             let folder = root.join(controller).join(&name);
-            if !made.folders.contains(&folder) {
+            // cpu and cpuacct may be one.
+            if !folder.exists() {
                 fs::create_dir(&folder).ok()?;
                 made.folders.push(folder.clone());
             }

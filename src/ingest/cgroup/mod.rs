@@ -127,7 +127,9 @@ fn own() -> io::Result<Folders> {
         // What is mounted may be a part of the tree, and our path one of the host.
         let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
         let top = PathBuf::from(point);
-        Some(Hierarchy { folder: top.join(below), top })
+        let folder = top.join(below);
+        let is_root = is_root(&folder, controller.is_some());
+        (!is_root).then_some(Hierarchy { folder, top })
     };
     let folder = |controller| hierarchy(Some(controller)).map(|found| found.folder);
     let (cpu, memory) = (hierarchy(Some("cpu")), folder("memory"));
@@ -135,9 +137,15 @@ fn own() -> io::Result<Folders> {
         return Ok(Folders::V1 { cpu, cpuacct: folder("cpuacct"), memory });
     }
     let Some(Hierarchy { folder, top }) = hierarchy(None) else {
-        return Err(not_found("no cgroup is mounted here"));
+        return Err(not_found("we are in no cgroup but the machine's own, or none is mounted"));
     };
     Ok(Folders::V2 { folder, top })
+}
+
+/// The root of a hierarchy is the whole machine, and no container. Only there v1 has `release_agent`, and
+/// everywhere but there v2 has `cgroup.type` (kernel: kernel/cgroup/cgroup-v1.c, cgroup.c).
+fn is_root(folder: &Path, is_v1: bool) -> bool {
+    if is_v1 { folder.join("release_agent").exists() } else { !folder.join("cgroup.type").exists() }
 }
 
 /// A pod's, as the kubelet makes them (pkg/kubelet/cm/pod_container_manager_linux.go).
