@@ -1,8 +1,8 @@
 //! The pipelines of all services, and the page that they give.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 
@@ -44,7 +44,7 @@ impl Source {
 /// All services, and ourselves.
 #[derive(Debug, Clone)]
 pub struct Pipelines {
-    services: Arc<RwLock<Vec<Arc<Pipeline>>>>,
+    services: Arc<RwLock<Services>>,
     /// Those of the files of patterns, by service and label; they come and go.
     files: Arc<Mutex<Files>>,
     metrics: Arc<Metrics>,
@@ -66,6 +66,33 @@ const PAGE_BYTES: usize = 32 * 1024;
 
 type Files = BTreeMap<(ServiceName, Box<str>), Arc<Pipeline>>;
 
+/// The services in the order of the config, and where each is.
+#[derive(Debug)]
+struct Services {
+    all: Vec<Arc<Pipeline>>,
+    by_name: HashMap<Box<str>, usize>,
+}
+
+impl Services {
+    fn new(all: Vec<Arc<Pipeline>>) -> Self {
+        let by_name = all.iter().enumerate().map(|(n, one)| (one.name().into(), n)).collect();
+        Self { all, by_name }
+    }
+
+    fn of(&self, name: &str) -> Option<&Arc<Pipeline>> {
+        self.all.get(*self.by_name.get(name)?)
+    }
+}
+
+fn files_in<'a>(
+    files: &'a Files,
+    service: &'a ServiceName,
+) -> impl Iterator<Item = (&'a str, &'a Arc<Pipeline>)> {
+    let from = (service.clone(), Box::default());
+    let its = files.range(from..).take_while(move |((of, _), _)| of == service);
+    its.map(|((_, log), file)| (&**log, file))
+}
+
 impl Pipelines {
     /// The services in the order of the config.
     #[must_use]
@@ -75,25 +102,24 @@ impl Pipelines {
         exposition: Exposition,
     ) -> Self {
         let last_page = Arc::new(AtomicUsize::new(PAGE_BYTES));
-        let services = Arc::new(RwLock::new(services));
+        let services = Arc::new(RwLock::new(Services::new(services)));
         let (files, picture) = (Arc::default(), Arc::default());
         Self { services, files, metrics, exposition, last_page, picture }
     }
 
     /// From now on these are the services; files of patterns stay.
     pub fn replace(&self, services: Vec<Arc<Pipeline>>) {
-        *self.services.write().unwrap_or_else(PoisonError::into_inner) = services;
+        *self.services.write().unwrap_or_else(PoisonError::into_inner) = Services::new(services);
     }
 
-    fn services(&self) -> Vec<Arc<Pipeline>> {
-        self.services.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn services(&self) -> RwLockReadGuard<'_, Services> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those of one service's files.
     #[must_use]
     pub fn files_of(&self, service: &ServiceName) -> Vec<Box<str>> {
-        let files = self.files();
-        files.keys().filter(|(of, _)| of == service).map(|(_, log)| log.clone()).collect()
+        files_in(&self.files(), service).map(|(log, _)| log.into()).collect()
     }
 
     /// One more file of a service that reads several: a pipeline of its own, with the label `log`;
@@ -127,17 +153,16 @@ impl Pipelines {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Pipeline>> {
         let files = self.files();
-        self.services().into_iter().chain(files.values().cloned()).collect()
+        self.services().all.iter().chain(files.values()).cloned().collect()
     }
 
     /// Those of one service.
     #[must_use]
     pub fn of(&self, service: &ServiceName) -> Vec<Arc<Pipeline>> {
         let files = self.files();
-        let files = files.iter().filter(|((of, _), _)| of == service).map(|(_, file)| file);
         let services = self.services();
-        let own = services.iter().filter(|own| own.name() == service.as_str());
-        own.chain(files).cloned().collect()
+        let own = services.of(service.as_str()).into_iter();
+        own.chain(files_in(&files, service).map(|(_, file)| file)).cloned().collect()
     }
 
     fn lock_picture(&self) -> MutexGuard<'_, ()> {
@@ -259,6 +284,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::config::file;
     use crate::model::snapshot::MetricId;
 
     #[test]
@@ -271,5 +297,28 @@ mod tests {
             assert!(seen.insert(name.clone()), "{name} twice");
         }
         assert!(SEMANTICS.iter().all(|one| one.name.starts_with("go.") && !one.unit.is_empty()));
+    }
+
+    #[test]
+    fn a_service_has_its_own_pipeline_and_those_of_its_files() {
+        let one = |name: &&str| format!("{{name: {name}, expvar: {{url: 'http://h'}}}}");
+        let list: Vec<_> = ["ab", "a", "b"].iter().map(one).collect();
+        let config = file::read(&format!("services: [{}]", list.join(","))).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let new = |service| Pipeline::new(service, Arc::clone(&metrics), TraceLines::Keep);
+        let services = config.services.iter().map(new).collect();
+        let pipelines = Pipelines::new(services, Arc::clone(&metrics), Exposition::default());
+        for (service, log) in [(0, "1"), (1, "2"), (1, "1"), (2, "")] {
+            let _added = pipelines.add_file(&config.services[service], log, |_| {});
+        }
+        let names = |service: usize| {
+            let of = pipelines.of(config.services[service].identity.key());
+            of.iter().map(|one| one.name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(0), ["ab", "ab\t1"]);
+        assert_eq!(names(1), ["a", "a\t1", "a\t2"]);
+        assert_eq!(pipelines.files_of(config.services[1].identity.key()), ["1".into(), "2".into()]);
+        pipelines.replace(config.services.iter().skip(1).map(new).collect());
+        assert_eq!((names(0), names(2)), (vec!["ab\t1".into()], vec!["b".into(), "b\t".into()]));
     }
 }
