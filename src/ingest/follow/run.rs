@@ -18,6 +18,7 @@ use super::glob::{Glob, Match};
 use super::slot::{Slot, Wait};
 use super::tail::{Tail, Turn};
 use super::watch::{self, Event, Events, Watches};
+use super::watched::Watched;
 use crate::config::{StartAt, Watch};
 use crate::model::service::ServiceName;
 use crate::model::sink::TraceSink;
@@ -92,6 +93,8 @@ struct Follower {
     busy: HashSet<Lane>,
     jobs: JoinSet<Done>,
     watches: Option<Watches>,
+    /// Slots by the watches of their files.
+    files: Watched,
     /// Folders that are watched, and the paths and patterns in them.
     folders: HashMap<i32, Vec<usize>>,
     supervisor: Supervisor,
@@ -142,6 +145,7 @@ pub async fn run(mut orders: mpsc::Receiver<Order>, supervisor: Supervisor) {
         busy: HashSet::new(),
         jobs: JoinSet::new(),
         watches,
+        files: Watched::default(),
         folders: HashMap::new(),
         supervisor,
     };
@@ -227,11 +231,12 @@ impl Follower {
         let mut batches: HashMap<Lane, Vec<(usize, Box<Tail>, Wait)>> = HashMap::new();
         let mut next = now + SCAN_EVERY;
         for (key, slot) in &mut self.slots {
-            let lane = slot.device().map_or(Lane::Path(*key), Lane::Device);
+            // First, since of many few are due.
             if slot.due() > now {
                 next = next.min(slot.due());
                 continue;
             }
+            let lane = slot.device().map_or(Lane::Path(*key), Lane::Device);
             let batch = batches.entry(lane).or_default();
             if !self.busy.contains(&lane)
                 && batch.len() < BATCH_MAX
@@ -299,12 +304,10 @@ impl Follower {
             }
         };
         let Some(slot) = self.slots.get_mut(&key) else { return };
+        let before = slot.watch();
         let old = slot.give_back(tail, turn, file, folder.is_some(), Instant::now());
-        if let (Some(old), Some(watches)) = (old, &self.watches)
-            && !self.slots.values().any(|slot| slot.watch() == Some(old))
-        {
-            watches.remove(old);
-        }
+        self.files.changed(key, before, slot.watch());
+        self.remove_unused(old);
         self.drop_if_gone(key);
     }
 
@@ -321,13 +324,17 @@ impl Follower {
 
     fn forget(&mut self, key: usize) -> Option<Slot> {
         let slot = self.slots.remove(&key)?;
-        if let (Some(watch), Some(watches)) = (slot.watch(), &self.watches)
-            && !self.slots.values().any(|other| other.watch() == Some(watch))
-        {
-            watches.remove(watch);
-        }
+        self.files.changed(key, slot.watch(), None);
+        self.remove_unused(slot.watch());
         self.leave_folder(key);
         Some(slot)
+    }
+
+    fn remove_unused(&self, watch: Option<i32>) {
+        let unused = watch.filter(|watch| self.files.of(*watch).is_empty());
+        if let (Some(watch), Some(watches)) = (unused, &self.watches) {
+            watches.remove(watch);
+        }
     }
 
     /// A folder that nobody follows a file of any more need not be watched; pods come and go with theirs.
@@ -386,8 +393,12 @@ impl Follower {
 
     fn wake(&mut self, watch: i32, name: Option<&[u8]>, now: Instant) {
         let Some(name) = name else {
-            let watching = self.slots.values_mut().filter(|slot| slot.watch() == Some(watch));
-            return watching.for_each(|slot| slot.wake(now));
+            for key in self.files.of(watch) {
+                if let Some(slot) = self.slots.get_mut(key) {
+                    slot.wake(now);
+                }
+            }
+            return;
         };
         let patterns = self.patterns.iter_mut().flatten();
         for pattern in patterns.filter(|pattern| pattern.folder_watch == Some(watch)) {
