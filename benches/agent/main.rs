@@ -6,18 +6,19 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what this is for")]
 
-use std::error::Error;
+#[path = "../support/exporter.rs"]
+mod exporter;
+
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::io::Write;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use exporter::{Exporter, Outcome};
 use tempfile::TempDir;
 
 /// What must hold.
-const LIMIT_KIB: u64 = 32 * 1024;
+const LIMIT_KIB: u32 = 32 * 1024;
 const LIMIT_CPU: f64 = 0.02;
 
 /// How often containers write, each its share.
@@ -28,12 +29,7 @@ const SCRAPE_EVERY: Duration = Duration::from_secs(15);
 /// Time to be found in, before the measure begins.
 const WARM_UP: Duration = Duration::from_secs(20);
 
-/// Of /proc/PID/stat: USER_HZ is 100 on every Linux that there is.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 const TIME: &str = "2026-11-21T10:00:00.123456789Z";
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// How much of everything.
 struct Sizes {
@@ -49,11 +45,6 @@ struct Node {
     logs: Vec<File>,
     lines: usize,
     traced: u64,
-}
-
-struct Agent {
-    child: Child,
-    address: String,
 }
 
 fn main() -> ExitCode {
@@ -76,11 +67,15 @@ fn run() -> Outcome<bool> {
         measure: Duration::from_secs(u64::try_from(size("AGENT_SECONDS", 60)?)?),
     };
     let mut node = Node::new(sizes.containers)?;
-    let agent = Agent::start(node.folder.path())?;
+    // From the beginning: so that what was read can be compared with what was written.
+    let agent = Exporter::start(&format!(
+        "discovery: [{{kubernetes: {{logs: '{}', from: beginning, api: false}}}}]\n",
+        node.folder.path().display()
+    ))?;
     let began = Instant::now();
     let mut tick = 0_u32;
     let mut scraped = Instant::now();
-    let mut page = String::new();
+    let mut page = Vec::new();
     let mut from = None;
     while began.elapsed() < WARM_UP + sizes.measure {
         node.write(tick, &sizes)?;
@@ -90,14 +85,15 @@ fn run() -> Outcome<bool> {
         }
         if scraped.elapsed() >= SCRAPE_EVERY {
             scraped = Instant::now();
-            page = agent.page()?;
+            page = agent.get("/metrics", "")?;
         }
         std::thread::sleep((TICK * tick).saturating_sub(began.elapsed()));
     }
     let (since, cpu) = from.ok_or("nothing was measured")?;
     let share = (agent.cpu_seconds()? - cpu) / since.elapsed().as_secs_f64();
-    let (now, most) = (agent.status_kib("VmRSS")?, agent.status_kib("VmHWM")?);
-    let read = agent.reads(node.traced)?;
+    let (now, most) = (agent.status("VmRSS")?, agent.status("VmHWM")?);
+    let read = reads(&agent, node.traced)?;
+    let page = String::from_utf8(page)?;
     let series = page.lines().filter(|line| !line.starts_with('#')).count();
     println!(
         "{} containers, {} of them services, {} lines/s: {:.2} % of a core, {:.1} MiB resident ({:.1} at most), page of {series} series, {read} of {} records",
@@ -116,8 +112,19 @@ fn size(name: &str, default: usize) -> Outcome<usize> {
     Ok(std::env::var(name).ok().map_or(Ok(default), |text| text.parse())?)
 }
 
-fn kib(kib: u64) -> f64 {
-    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
+fn kib(kib: u32) -> f64 {
+    f64::from(kib) / 1024.0
+}
+
+/// Waits until so many records were read, for a while; gives how many were.
+fn reads(agent: &Exporter, expected: u64) -> Outcome<u64> {
+    let began = Instant::now();
+    loop {
+        let read = agent.sum("godebug_exporter_records_total")?;
+        if read == expected || began.elapsed() > Duration::from_secs(10) {
+            return Ok(read);
+        }
+    }
 }
 
 impl Node {
@@ -180,84 +187,5 @@ impl Node {
             self.traced += 1;
         }
         Ok(())
-    }
-}
-
-impl Agent {
-    fn start(logs: &Path) -> Outcome<Self> {
-        let config = logs.join("config.yaml");
-        // From the beginning: so that what was read can be compared with what was written.
-        let text = format!(
-            "listen: 127.0.0.1:0\ndiscovery: [{{kubernetes: {{logs: '{}', from: beginning, api: false}}}}]\n",
-            logs.display()
-        );
-        fs::write(&config, text)?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_godebug-exporter"))
-            .args([PathBuf::from("run"), "--config".into(), config])
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut log = BufReader::new(child.stderr.take().ok_or("no log")?);
-        let mut line = String::new();
-        let address = loop {
-            line.clear();
-            if log.read_line(&mut line)? == 0 {
-                return Err("the agent ended".into());
-            }
-            if let Some((_, rest)) = line.split_once("message=listening address=") {
-                break rest.split(' ').next().unwrap_or_default().trim().to_owned();
-            }
-        };
-        // Its log must have a reader.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Ok(Self { child, address })
-    }
-
-    fn page(&self) -> Outcome<String> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        write!(stream, "GET /metrics HTTP/1.0\r\n\r\n")?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page)?;
-        Ok(page)
-    }
-
-    /// Waits until so many records were read, for a while; gives how many were.
-    fn reads(&self, expected: u64) -> Outcome<u64> {
-        let began = Instant::now();
-        loop {
-            let page = self.page()?;
-            let records =
-                page.lines().filter(|line| line.starts_with("godebug_exporter_records_total{"));
-            let counts = records.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
-            let read = counts.sum();
-            if read == expected || began.elapsed() > Duration::from_secs(10) {
-                return Ok(read);
-            }
-        }
-    }
-
-    fn proc(&self, file: &str) -> Outcome<String> {
-        Ok(fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?)
-    }
-
-    fn cpu_seconds(&self) -> Outcome<f64> {
-        let stat = self.proc("stat")?;
-        let fields = stat.rsplit_once(')').ok_or("no stat")?.1;
-        // utime and stime: fields 14 and 15 (proc(5)).
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-        Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
-    }
-
-    fn status_kib(&self, key: &str) -> Outcome<u64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find(|line| line.starts_with(key)).ok_or("no such line")?;
-        Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill();
-        let _status = self.child.wait();
     }
 }
