@@ -1,6 +1,7 @@
 //! Following files against a pure model: whatever happens to a log, in whatever order, every byte
 //! comes once and in order. What cannot be had any more is counted.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::ops::Range;
@@ -140,6 +141,9 @@ struct World {
     clock_went_back: bool,
     /// Bytes that cannot be had any more.
     lost: Vec<Range<usize>>,
+    /// Where files begin of which nothing tells whether they came before what was read: they are
+    /// left out, also what is written to them later.
+    doubtful: HashSet<usize>,
     /// A gap must be counted, or may be.
     must_count: bool,
     may_count: bool,
@@ -170,6 +174,7 @@ impl World {
             held: None,
             clock_went_back: false,
             lost: Vec::new(),
+            doubtful: HashSet::new(),
             must_count: false,
             may_count: false,
             gives_up: false,
@@ -219,7 +224,7 @@ impl World {
         let blurred = self.rotated.iter().filter(|piece| {
             piece.packed || self.clock_went_back || self.style == Style::CopyTruncate
         });
-        self.lost.extend(blurred.map(|piece| piece.bytes.clone()));
+        self.doubtful.extend(blurred.map(|piece| piece.bytes.start));
     }
 
     // --- The writer, and what rotates its log ---
@@ -486,6 +491,7 @@ impl World {
             let start = self.current.as_ref().map_or(self.written.len(), |piece| piece.bytes.start);
             // With too few bytes behind it, it may go on behind as many of another file.
             self.lost.push(0..if certain { start } else { start + CERTAIN });
+            self.doubtful.extend(self.rotated.iter().map(|piece| piece.bytes.start));
         }
         let calls = std::mem::take(&mut *self.calls.lock().unwrap());
         for (chunk, position) in calls {
@@ -525,6 +531,9 @@ impl World {
     }
 
     fn compare(&mut self) {
+        let doubtful =
+            self.rotated.iter().filter(|piece| self.doubtful.contains(&piece.bytes.start));
+        self.lost.extend(doubtful.map(|piece| piece.bytes.clone()));
         let mut at = 0;
         for bytes in self.saves.iter().map(|save| &save.bytes).chain([&(self.written.len()..0)]) {
             let missing = at..bytes.start;

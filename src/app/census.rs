@@ -10,6 +10,7 @@ use tracing::error;
 use super::roster::{Change, Roster};
 use crate::config::{Config, Service};
 use crate::discover::{self, Found};
+use crate::runtime::health::Latch;
 use crate::runtime::supervise::Supervisor;
 use crate::telemetry::discovery::{DiscoveryTelemetry, FinderTelemetry};
 use crate::telemetry::metrics::Metrics;
@@ -52,7 +53,7 @@ impl Census {
             metrics: Arc::clone(metrics),
             telemetry: DiscoveryTelemetry::new(Arc::clone(metrics)),
         };
-        census.find();
+        census.find(&|| supervisor.health().latch());
         census
     }
 
@@ -90,13 +91,13 @@ impl Census {
         if !same {
             self.supervisor.end(END_DEADLINE).await;
             self.supervisor = self.parent.scope();
-            self.find();
+            self.find(&Latch::detached);
         }
         self.publish().await
     }
 
     /// Begins to look; what was found before stays for the grace, if it is not found again.
-    fn find(&mut self) {
+    fn find(&mut self, latch: &dyn Fn() -> Latch) {
         let (tell, told) = mpsc::channel(FOUND);
         self.told = told;
         let mut before = std::mem::take(&mut self.found).into_iter();
@@ -106,7 +107,8 @@ impl Census {
             let telemetry = move |mechanism| FinderTelemetry::new(Arc::clone(&metrics), mechanism);
             let (discovery, tell) = (discovery.clone(), tell.clone());
             let stop = self.supervisor.stop().clone();
-            let run = discover::run(number, discovery, known.clone(), telemetry, tell, stop);
+            let (known_before, latch) = (known.clone(), latch());
+            let run = discover::run(number, discovery, known_before, telemetry, tell, latch, stop);
             self.supervisor.spawn("discovery", run);
             let vanished = known.len();
             let refused = Vec::new();

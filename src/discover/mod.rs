@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Service;
 use crate::config::discovery::{Discovery, Finder};
 use crate::model::target::Target;
+use crate::runtime::health::Latch;
 use crate::telemetry::discovery::FinderTelemetry;
 use known::Known;
 use kubernetes::Watching;
@@ -76,15 +77,17 @@ struct Looking {
 }
 
 /// Finds the services of one discovery until `stop`; `known` are those of before. Whatever changes
-/// is told.
+/// is told. `latch` is held until every finder has looked: what comes after that is new.
 pub async fn run(
     number: usize,
     discovery: Discovery,
     known: Vec<Service>,
     telemetry: impl Fn(&'static str) -> FinderTelemetry,
     tell: mpsc::Sender<Found>,
+    latch: Latch,
     stop: CancellationToken,
 ) {
+    let mut latch = Some(latch);
     let now = Instant::now();
     let mut finders: Vec<Looking> =
         discovery.finders.iter().map(|finder| Looking::of(finder, &telemetry, now)).collect();
@@ -104,6 +107,7 @@ pub async fn run(
             () = stop.cancelled() => return,
             changed = look(&mut finders) => changed,
         };
+        drop(latch.take());
         let now = Instant::now();
         let is_news = if changed || std::mem::take(&mut is_first) {
             let found = services(&discovery, &finders);
