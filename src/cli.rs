@@ -146,15 +146,15 @@ struct Common {
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Config file (YAML); without one, the flags below describe one service.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "expvar", "pprof", "file", "stdin", "fifo", "from_beginning", "Reach"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "expvar", "pprof", "file", "stdin", "fifo", "pod_log", "from_beginning", "Reach"])]
     config: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     /// Follow the file that holds the service's stderr.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Read a file that is there already from its beginning, not from its end.
-    #[arg(long, requires = "file")]
+    /// Read a file, or a container's log, that is there already from its beginning, not from its end.
+    #[arg(long)]
     from_beginning: bool,
     /// Read the service's stderr from our stdin; at its end we go on serving what we know.
     #[arg(long)]
@@ -162,6 +162,10 @@ struct RunArgs {
     /// Read the service's stderr from a named pipe.
     #[arg(long, value_name = "PATH")]
     fifo: Option<PathBuf>,
+    /// Follow the log of this container of our own pod through the API server: nothing about the service
+    /// is changed. Needs POD_NAME in the environment, and a Role that lets us get pods/log.
+    #[arg(long, value_name = "CONTAINER")]
+    pod_log: Option<String>,
     /// Listen on the sockets that systemd has opened for us (systemd.socket(5)), not on --listen.
     #[arg(long, alias = "web.systemd-socket")]
     web_systemd_socket: bool,
@@ -302,6 +306,7 @@ fn run_config(args: RunArgs) -> Result<(Config, Option<(PathBuf, Config)>), Fail
             from_beginning: args.from_beginning,
             stdin: args.stdin,
             fifo: args.fifo,
+            pod_log: args.pod_log,
             child: false,
             expvar: args.common.expvar.clone(),
             reach: args.common.reach.clone(),

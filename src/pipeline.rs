@@ -19,7 +19,7 @@ use crate::config::{LINE_MAX_BYTES, Service, Trace, TraceSource};
 use crate::frame::cri::{Stream, Unwrap};
 use crate::frame::lines::Lines;
 use crate::frame::packets::{Grammar, Packets, TraceLines};
-use crate::model::position::Position;
+use crate::model::position::Place;
 use crate::model::release::ReleaseRange;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::{LostReason, RecordKind, TraceStats};
@@ -58,7 +58,7 @@ pub struct Pipeline {
     name: Box<str>,
     label: Box<str>,
     source: Box<str>,
-    follows_file: bool,
+    can_go_on: bool,
     is_one_of_many: bool,
     replays: bool,
     profiler_labels: Arc<[Box<str>]>,
@@ -79,8 +79,8 @@ struct Inner {
     /// Since when a crash has stood at the same line, on stderr and on stdout: how far it had come,
     /// and the moment.
     crash: [Option<(u64, Duration)>; 2],
-    /// Up to where the bytes of a file were taken.
-    position: Option<Position>,
+    /// Up to where bytes were taken that can be read again.
+    place: Option<Place>,
     /// Not everything was read again yet that was read before we were restarted.
     behind: bool,
     /// Rises with everything that is taken in.
@@ -119,7 +119,7 @@ impl Pipeline {
             ),
             stats: TraceStats::default(),
             crash: [None; 2],
-            position: None,
+            place: None,
             behind: false,
             taken: 0,
             leak_told: false,
@@ -139,8 +139,7 @@ impl Pipeline {
             Some(log) => format!("{name}\t{log}"),
             None => name.to_owned(),
         };
-        let follows_file =
-            matches!(service.trace, Some(Trace { source: TraceSource::File { .. }, .. }));
+        let can_go_on = service.trace.as_ref().is_some_and(|trace| trace.source.has_places());
         Arc::new(Self {
             inner: Mutex::new(inner),
             variables: VariableTelemetry::new(Arc::clone(&metrics), name),
@@ -152,9 +151,9 @@ impl Pipeline {
             label: service.identity.service.as_str().into(),
             is_one_of_many: service.identity.log.is_some(),
             source: source_of(service).into(),
-            follows_file,
+            can_go_on,
             on_suspicion: OnceLock::new(),
-            replays: follows_file && service.expvar.is_none() && service.pprof.is_none(),
+            replays: can_go_on && service.expvar.is_none() && service.pprof.is_none(),
             profiler_labels,
         })
     }
@@ -285,6 +284,7 @@ fn source_of(service: &Service) -> String {
     match service.trace.as_ref().map(|trace| &trace.source) {
         Some(TraceSource::File { path, .. }) => format!("file {}", path.display()),
         Some(TraceSource::Fifo(path)) => format!("fifo {}", path.display()),
+        Some(TraceSource::Kubernetes(log)) => format!("kubernetes {}", log.container),
         Some(TraceSource::Command(words)) => format!("command {}", words.join(" ")),
         Some(other) => other.name().into(),
         None => String::new(),

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use godebug_exporter::config::StartAt;
 use godebug_exporter::ingest::follow::BUFFER_BYTES;
 use godebug_exporter::ingest::follow::tail::{Tail, Turn};
-use godebug_exporter::model::position::Position;
+use godebug_exporter::model::position::Place;
 use godebug_exporter::model::sink::TraceSink;
 use godebug_exporter::telemetry::metrics::Metrics;
 use godebug_exporter::telemetry::service::SourceTelemetry;
@@ -65,10 +65,10 @@ impl TraceSink for Recorder {
     fn bytes(&mut self, _: &[u8]) {
         panic!("a followed file tells its place");
     }
-    fn file_bytes(&mut self, chunk: &[u8], _: Position) {
+    fn placed_bytes(&mut self, chunk: &[u8], _: Place) {
         self.0.lock().unwrap().extend_from_slice(chunk);
     }
-    fn saved_position(&self) -> Option<Position> {
+    fn saved_place(&self) -> Option<Place> {
         None
     }
     fn gap(&mut self) {}

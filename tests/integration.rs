@@ -54,6 +54,7 @@ mod manifests;
 mod metrics_doc;
 mod otlp;
 mod otlp_failures;
+mod pod_log;
 mod pods;
 mod pprof;
 mod pprof_recorded;

@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use godebug_exporter::config::StartAt;
 use godebug_exporter::ingest::follow::BUFFER_BYTES;
 use godebug_exporter::ingest::follow::tail::{Tail, Turn};
-use godebug_exporter::model::position::Position;
+use godebug_exporter::model::position::{Place, Position};
 use godebug_exporter::model::sink::TraceSink;
 use godebug_exporter::telemetry::metrics::Metrics;
 use godebug_exporter::telemetry::service::SourceTelemetry;
@@ -96,11 +96,12 @@ impl TraceSink for Recorder {
     fn bytes(&mut self, _: &[u8]) {
         panic!("a followed file tells its place");
     }
-    fn file_bytes(&mut self, chunk: &[u8], end: Position) {
+    fn placed_bytes(&mut self, chunk: &[u8], end: Place) {
+        let Place::File(end) = end else { panic!("it is a file") };
         self.calls.lock().unwrap().push((chunk.to_vec(), end));
     }
-    fn saved_position(&self) -> Option<Position> {
-        self.saved.clone()
+    fn saved_place(&self) -> Option<Place> {
+        self.saved.clone().map(Place::File)
     }
     fn gap(&mut self) {}
     fn caught_up(&mut self) {
@@ -455,6 +456,11 @@ impl World {
                     self.must_count = true;
                 }
             }
+        }
+        if self.style == Style::CopyTruncate {
+            // Of so few bytes nobody can tell that they are not those of the current file.
+            let few = self.rotated.iter().filter(|piece| piece.bytes.len() < CERTAIN);
+            self.lost.extend(few.map(|piece| piece.bytes.clone()));
         }
         self.caught_up.store(0, Ordering::Relaxed);
         let caught_up = Arc::clone(&self.caught_up);

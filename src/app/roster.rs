@@ -17,7 +17,7 @@ use crate::ingest::cgroup::{self, ContainerReader, ContainerSink};
 use crate::ingest::follow::run::{Follow, Order, Target};
 use crate::ingest::http::client::Client;
 use crate::ingest::scrape::Scraper;
-use crate::ingest::{command, fifo, stdin};
+use crate::ingest::{command, fifo, pod_log, stdin};
 use crate::model::container::ContainerUse;
 use crate::pipeline::Pipeline;
 use crate::runtime::health::Latch;
@@ -308,6 +308,11 @@ impl Starting<'_> {
             TraceSource::Stdin => {
                 let read = move || stdin::read(&mut *sink, &telemetry);
                 self.supervisor.thread("stdin", read).context("cannot start a thread for stdin")?;
+            }
+            TraceSource::Kubernetes(log) => {
+                let (log, latch) = ((**log).clone(), self.latch());
+                self.supervisor
+                    .spawn("pod_log", pod_log::follow(log, sink, telemetry, latch, stop));
             }
             TraceSource::Child | TraceSource::Recording => {}
         }

@@ -22,7 +22,7 @@ use super::units::{duration, size};
 use super::web::Web;
 use super::{
     Config, Expvar, LINE_MAX_BYTES, LISTEN, Log, Problem, STATE_INTERVAL, Service, StartAt, State,
-    Trace, TraceSource, Watch, discovery, endpoint, rules,
+    Trace, TraceSource, Watch, discovery, endpoint, pod_log, rules,
 };
 use crate::model::leak::Params;
 use crate::model::service::{Identity, Label, ServiceName};
@@ -254,12 +254,15 @@ fn trace(mut fields: Fields<'_>) -> Option<Trace> {
     let fifo = fields.text("fifo").map(|(_, path)| PathBuf::from(path));
     let stdin = fields.flag("stdin");
     let command = command(&mut fields);
+    let pod_log =
+        fields.map("kubernetes").and_then(|keys| pod_log::read(keys, from.unwrap_or_default()));
     let max_line_bytes = fields.parsed("max_line", line_size).unwrap_or(LINE_MAX_BYTES);
     let wrapping = fields.parsed("format", str::parse::<Wrapping>);
     let is_file = file.is_some();
-    let only_files =
-        [("from", from.is_some()), ("watch", watch.is_some()), ("format", wrapping.is_some())];
-    for (key, given) in only_files {
+    if from.is_some() && !is_file && !fields.has("kubernetes") {
+        fields.problem(fields.line(), "from", "belongs to file and kubernetes only");
+    }
+    for (key, given) in [("watch", watch.is_some()), ("format", wrapping.is_some())] {
         if given && !is_file {
             fields.problem(fields.line(), key, "belongs to file only");
         }
@@ -270,13 +273,16 @@ fn trace(mut fields: Fields<'_>) -> Option<Trace> {
     sources.extend(fifo.map(TraceSource::Fifo));
     sources.extend(stdin.then_some(TraceSource::Stdin));
     sources.extend(command.map(TraceSource::Command));
+    sources.extend(pod_log.map(TraceSource::Kubernetes));
     if sources.len() > 1 {
-        fields.problem_at_map("has more than one source; give one of file, fifo, stdin, command");
+        fields.problem_at_map(
+            "has more than one source; give one of file, fifo, stdin, command, kubernetes",
+        );
     }
     if sources.is_empty()
-        && !["file", "fifo", "command"].iter().any(|key| fields.get(key).is_some())
+        && !["file", "fifo", "command", "kubernetes"].iter().any(|key| fields.get(key).is_some())
     {
-        fields.problem_at_map("has no source; give one of file, fifo, stdin, command");
+        fields.problem_at_map("has no source; give one of file, fifo, stdin, command, kubernetes");
     }
     fields.finish();
     let wrapping = wrapping.unwrap_or_default();
@@ -372,7 +378,7 @@ mod tests {
             "line 8: services[1].expvar.interval: \"5\" is not a duration; write a number with a unit: 250ms, 15s, 10m, 1h; or scrape, to read when /metrics is read",
             "line 8: services[1].expvar.timeout: must be more than 0",
             "line 9: services[2].name: is missing; it becomes the label service of every series",
-            "line 9: services[2].trace: has more than one source; give one of file, fifo, stdin, command",
+            "line 9: services[2].trace: has more than one source; give one of file, fifo, stdin, command, kubernetes",
             "line 10: services[2].max: is not a key; the keys here are name, labels, trace, expvar, pprof, http, container, runqueue_per_p, leak_detector",
             "line 11: services[3]: has no source; give it at least one of trace, expvar, pprof",
         ];

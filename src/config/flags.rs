@@ -8,6 +8,7 @@ use super::endpoint::{EXPVAR, Endpoint, is_tls};
 use super::file::file_or_pattern;
 use super::http::{Auth, Http, Tls};
 use super::listen::Listen;
+use super::pod_log::PodLog;
 use super::pprof::{PPROF, Pprof};
 use super::web::Web;
 use super::{
@@ -30,6 +31,8 @@ pub struct Flags {
     pub stdin: bool,
     /// `--fifo`
     pub fifo: Option<PathBuf>,
+    /// `--pod-log`
+    pub pod_log: Option<String>,
     /// The service is the child of `exec`.
     pub child: bool,
     /// `--expvar`
@@ -67,9 +70,43 @@ impl Flags {
             || self.file.is_some()
             || self.stdin
             || self.fifo.is_some()
+            || self.pod_log.is_some()
             || self.expvar.is_some()
             || self.pprof.is_some()
             || self.limits.are_given()
+    }
+
+    /// The one source of a trace, if there is any.
+    fn trace(&self) -> Result<Option<Trace>, String> {
+        let from = if self.from_beginning { StartAt::Beginning } else { StartAt::End };
+        let file = self.file.as_deref().and_then(Path::to_str);
+        if let Some(what) = file.and_then(|file| file_or_pattern(file).err()) {
+            return Err(format!("--file: {what}"));
+        }
+        if self.from_beginning && self.file.is_none() && self.pod_log.is_none() {
+            return Err("--from-beginning belongs to --file and --pod-log".into());
+        }
+        let pod_log =
+            self.pod_log.as_ref().map(|container| PodLog::of(container, from)).transpose();
+        let pod_log = pod_log.map_err(|what| format!("--pod-log: {what}"))?;
+        let file = self.file.clone();
+        let mut sources = Vec::new();
+        sources.extend(file.map(|path| TraceSource::File { path, from, watch: Watch::default() }));
+        sources.extend(self.fifo.clone().map(TraceSource::Fifo));
+        sources.extend(pod_log.map(|log| TraceSource::Kubernetes(Box::new(log))));
+        sources.extend(self.stdin.then_some(TraceSource::Stdin));
+        sources.extend(self.child.then_some(TraceSource::Child));
+        if sources.len() > 1 {
+            return Err(
+                "give only one of --file, --fifo, --stdin, --pod-log; a config file takes several services"
+                    .into(),
+            );
+        }
+        Ok(sources.into_iter().next().map(|source| Trace {
+            source,
+            max_line_bytes: LINE_MAX_BYTES,
+            wrapping: Wrapping::Auto,
+        }))
     }
 
     /// The settings, with defaults for the rest.
@@ -77,37 +114,13 @@ impl Flags {
     /// # Errors
     /// The flag that is wrong, and what would be right.
     pub fn config(self, default_name: Option<&str>) -> Result<Config, String> {
-        let from = if self.from_beginning { StartAt::Beginning } else { StartAt::End };
-        let file = self.file.as_deref().and_then(Path::to_str);
-        if let Some(what) = file.and_then(|file| file_or_pattern(file).err()) {
-            return Err(format!("--file: {what}"));
-        }
-        let mut sources = Vec::new();
-        sources.extend(self.file.map(|path| TraceSource::File {
-            path,
-            from,
-            watch: Watch::default(),
-        }));
-        sources.extend(self.fifo.map(TraceSource::Fifo));
-        sources.extend(self.stdin.then_some(TraceSource::Stdin));
-        sources.extend(self.child.then_some(TraceSource::Child));
-        if sources.len() > 1 {
-            return Err(
-                "give only one of --file, --fifo, --stdin; a config file takes several services"
-                    .into(),
-            );
-        }
-        let trace = sources.into_iter().next().map(|source| Trace {
-            source,
-            max_line_bytes: LINE_MAX_BYTES,
-            wrapping: Wrapping::Auto,
-        });
+        let trace = self.trace()?;
         let container = self.limits.container(self.child.then_some(Cgroup::Own));
         let expvar = self.expvar.map(|url| expvar(&url)).transpose()?;
         let pprof = self.pprof.map(|url| pprof(&url)).transpose()?;
         if trace.is_none() && expvar.is_none() && pprof.is_none() {
             return Err(
-                "nothing to read: give --config FILE, or one of --file, --fifo, --stdin, --expvar, --pprof"
+                "nothing to read: give --config FILE, or one of --file, --fifo, --stdin, --pod-log, --expvar, --pprof"
                     .into(),
             );
         }

@@ -34,7 +34,7 @@ pub const UID: &str = "__meta_kubernetes_pod_uid";
 pub const CONTAINER: &str = "__meta_kubernetes_pod_container_name";
 
 /// The API server; watches have times of their own.
-const SERVER: Kind = Kind {
+pub(super) const SERVER: Kind = Kind {
     path: "/",
     interval: Duration::ZERO,
     timeout: Duration::ZERO,
@@ -105,15 +105,25 @@ fn api(fields: &mut Fields<'_>) -> Api {
 }
 
 /// Of the names of Kubernetes (RFC 1123).
-fn is_of_a_name(byte: u8) -> bool {
+pub(super) fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
 }
 
 /// As a pod reaches its cluster's API server.
-fn of_a_pod() -> Http {
+pub(super) fn of_a_pod() -> Http {
     let tls = Tls { ca_file: Some(AUTHORITY.into()), ..Tls::default() };
     let token = Auth::Credentials { scheme: "Bearer".into(), credentials_file: TOKEN.into() };
     Http { tls, auth: Some(token), ..Http::default() }
+}
+
+/// The API server of the cluster that we are in, if we are in one (kubernetes.io, "Accessing the Kubernetes API
+/// from a Pod").
+#[must_use]
+pub fn server_of_cluster(environment: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let host = environment("KUBERNETES_SERVICE_HOST")?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let port = environment("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".into());
+    Some(format!("https://{host}:{port}"))
 }
 
 fn pod_labels(fields: Fields<'_>) -> Vec<(String, String)> {

@@ -1,6 +1,6 @@
 //! What the user wrote → settings that are already valid.
 //!
-//! `discovery` has the keys of service discovery, `kubernetes` those for the containers of a node, and `template` the services that it makes of targets.
+//! `discovery` has the keys of service discovery, `kubernetes` those for the containers of a node, and `template` the services that it makes of targets; `pod_log` has those for the log of a container of our own pod.
 //! `node` is the YAML text with the line of every value, `fields` reads it and gathers every
 //! problem, `file` knows the keys, `endpoint` and `http` those of HTTP endpoints, `otlp` those of OTLP, `pprof` those of `pprof`, `container` those of its limits,
 //! `flags` makes the same settings from the command line.
@@ -22,6 +22,7 @@ pub mod listen;
 pub mod node;
 pub mod otlp;
 pub mod otlp_variables;
+pub mod pod_log;
 pub mod pprof;
 pub mod probe;
 pub mod proxy;
@@ -47,6 +48,7 @@ use crate::model::wrapping::Wrapping;
 use endpoint::Endpoint;
 use http::Http;
 use listen::Listen;
+use pod_log::PodLog;
 use pprof::Pprof;
 
 /// Where we listen unless told otherwise.
@@ -163,7 +165,7 @@ pub struct Trace {
 }
 
 /// Where a trace's bytes are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TraceSource {
     /// A file, followed; or each of several.
     File {
@@ -180,6 +182,8 @@ pub enum TraceSource {
     Fifo(PathBuf),
     /// What a command prints; it is started again when it ends.
     Command(Vec<String>),
+    /// The log of another container of our pod, as the API server gives it.
+    Kubernetes(Box<PodLog>),
     /// The stderr of the child that `exec` starts.
     Child,
     /// What `demo` replays.
@@ -194,6 +198,12 @@ impl TraceSource {
         path.as_os_str().as_encoded_bytes().iter().any(|b| matches!(b, b'*' | b'?' | b'['))
     }
 
+    /// Whether reading can go on where it was, also after our own death.
+    #[must_use]
+    pub const fn has_places(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Kubernetes(_))
+    }
+
     /// The label value.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -202,6 +212,7 @@ impl TraceSource {
             Self::Stdin => "stdin",
             Self::Fifo(_) => "fifo",
             Self::Command(_) => "command",
+            Self::Kubernetes(_) => "kubernetes",
             Self::Child => "child",
             Self::Recording => "recording",
         }
@@ -213,6 +224,7 @@ impl std::fmt::Display for TraceSource {
         match self {
             Self::File { path, .. } | Self::Fifo(path) => path.display().fmt(f),
             Self::Command(words) => f.write_str(&words.join(" ")),
+            Self::Kubernetes(log) => write!(f, "the log of container {}", log.container),
             Self::Stdin | Self::Child | Self::Recording => f.write_str(self.name()),
         }
     }

@@ -70,7 +70,7 @@ impl Template {
         leaks: &Arc<Params>,
         problems: &Problems,
     ) -> Option<Self> {
-        let sources = ["file", "fifo", "stdin", "command"];
+        let sources = ["file", "fifo", "stdin", "command", "kubernetes"];
         let trace = below(node, "trace");
         if sources.iter().any(|key| trace.as_ref().is_some_and(|it| below(it, key).is_some())) {
             problems.add(

@@ -10,6 +10,7 @@ pub mod follow;
 pub mod http;
 pub mod intake;
 pub mod leaks;
+pub mod pod_log;
 pub mod read;
 mod rest;
 pub mod scrape;

@@ -15,6 +15,7 @@ pub mod otlp;
 pub mod position;
 pub mod record;
 pub mod release;
+pub mod rfc3339;
 pub mod service;
 pub mod sink;
 pub mod snapshot;

@@ -1,6 +1,24 @@
-//! A place in a followed file, by which it is found again after a rotation or our own death.
+//! How far something was read, by which the place is found again after a rotation or our own death.
 
 use serde::{Deserialize, Serialize};
+
+/// Where reading goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// In a file.
+    File(Position),
+    /// In a log that others keep.
+    Log(LogPlace),
+}
+
+/// Behind which line of a log whose lines have times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPlace {
+    /// Nanoseconds since 1970: no line of before is new.
+    pub time_ns: u64,
+    /// How many lines of that very time were read.
+    pub lines: u32,
+}
 
 /// Where in which file the next byte stands.
 ///

@@ -1,18 +1,18 @@
 //! How ingest hands on what it read, without knowing what becomes of it.
 
-use super::position::Position;
+use super::position::Place;
 
 /// Takes the bytes of one service's stderr, in order.
 pub trait TraceSink: Send {
     /// Bytes of a file, pipe or stream, cut anywhere.
     fn bytes(&mut self, chunk: &[u8]);
 
-    /// Bytes of a followed file. What they make is saved together with `end`, where the byte after
+    /// Bytes that can be read again. What they make is saved together with `end`, where the byte after
     /// them stands: never one without the other.
-    fn file_bytes(&mut self, chunk: &[u8], end: Position);
+    fn placed_bytes(&mut self, chunk: &[u8], end: Place);
 
     /// Where to read on, if what was read before is still known.
-    fn saved_position(&self) -> Option<Position>;
+    fn saved_place(&self) -> Option<Place>;
 
     /// Bytes may be missing here: what comes next does not continue what came before.
     fn gap(&mut self);

@@ -12,7 +12,7 @@ use crate::aggregate::service::Kept;
 use crate::aggregate::tally::Tally;
 use crate::frame::cri::Unwrap;
 use crate::frame::lines::Partial;
-use crate::model::position::Position;
+use crate::model::position::Place;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::TraceStats;
 use crate::parse::reader::Reader;
@@ -58,7 +58,7 @@ struct Content<U, L, R, K> {
     saved_at_ns: u64,
     /// What our own clock showed then.
     clock: Duration,
-    position: Option<Position>,
+    place: Option<Place>,
     unwrap: U,
     line: L,
     reader: R,
@@ -124,7 +124,7 @@ impl Pipeline {
             source: self.source.to_string(),
             saved_at_ns: now_ns(),
             clock: now,
-            position: inner.position.clone(),
+            place: inner.place.clone(),
             unwrap: &inner.unwrap,
             line: inner.lines.partial(),
             reader: &inner.reader,
@@ -193,8 +193,8 @@ impl Pipeline {
             inner.reader = content.reader;
             inner.stdout.1 = stdout_reader;
         }
-        if same_source && self.follows_file {
-            inner.position = content.position;
+        if same_source && self.can_go_on {
+            inner.place = content.place;
             inner.behind = true;
         } else {
             inner.break_off();
@@ -229,6 +229,7 @@ mod tests {
     use super::*;
     use crate::config::Service;
     use crate::frame::packets::TraceLines;
+    use crate::model::position::Position;
     use crate::model::sink::TraceSink;
     use crate::model::snapshot::Starts;
     use crate::telemetry::metrics::Metrics;
@@ -253,9 +254,15 @@ mod tests {
         pipeline.save(Outlives::Us).unwrap().unwrap().bytes
     }
 
-    fn position(offset: usize) -> Position {
+    fn place(offset: usize) -> Place {
         let print = crate::model::position::Print::default();
-        Position { device: 1, inode: 2, offset: offset as u64, head: print, before: print }
+        Place::File(Position {
+            device: 1,
+            inode: 2,
+            offset: offset as u64,
+            head: print,
+            before: print,
+        })
     }
 
     /// What a real service of each kind wrote, with its log lines between the pieces.
@@ -288,10 +295,10 @@ mod tests {
         let mut from = 0;
         for (n, death) in deaths.iter().chain([&trace.len()]).enumerate() {
             let mut sink = life.sink();
-            assert_eq!(sink.saved_position(), (from > 0).then(|| position(from)));
+            assert_eq!(sink.saved_place(), (from > 0).then(|| place(from)));
             for piece in trace[from..*death].chunks(chunk) {
                 from += piece.len();
-                sink.file_bytes(piece, position(from));
+                sink.placed_bytes(piece, place(from));
             }
             if n < deaths.len() {
                 life.expvar(VARS[0]).unwrap();
@@ -347,7 +354,7 @@ mod tests {
             let trace = trace();
             let first = pipeline(FILE);
             let length = 1 + length.index(trace.len() - 1);
-            first.sink().file_bytes(&trace[..length], position(length));
+            first.sink().placed_bytes(&trace[..length], place(length));
             let saved = bytes(&first);
             let second = pipeline(FILE);
             second.restore(&saved).unwrap();
@@ -365,7 +372,7 @@ mod tests {
     fn another_service_or_source_is_not_taken_for_this_one() {
         let first = pipeline(FILE);
         let half = &trace()[..30_000];
-        first.sink().file_bytes(half, position(half.len()));
+        first.sink().placed_bytes(half, place(half.len()));
         let saved = bytes(&first);
         let samples = |pipeline: &Pipeline| {
             let mut page = Vec::new();
@@ -378,7 +385,7 @@ mod tests {
             let other = pipeline(source);
             other.restore(&saved).unwrap();
             assert_eq!(samples(&other), samples(&first), "{source}: counters go on");
-            assert_eq!(other.sink().saved_position(), None, "{source}: reading does not");
+            assert_eq!(other.sink().saved_place(), None, "{source}: reading does not");
         }
         let text = "services: [{name: t, trace: {file: /x}}]\n";
         let config = crate::config::file::read(text).unwrap().services.remove(0);
@@ -408,7 +415,7 @@ mod tests {
         let first = pipeline(FILE);
         let trace = trace();
         let (read, rest) = trace.split_at(30_000);
-        first.sink().file_bytes(read, position(read.len()));
+        first.sink().placed_bytes(read, place(read.len()));
         let second = pipeline(FILE);
         second.restore(&bytes(&first)).unwrap();
         second.keep();
@@ -417,7 +424,7 @@ mod tests {
             let saving = second.save(Outlives::Us).unwrap();
             saving.into_iter().for_each(|saving| second.saved(saving));
             at += piece.len();
-            second.sink().file_bytes(piece, position(at));
+            second.sink().placed_bytes(piece, place(at));
         }
         second.sink().caught_up();
         assert_eq!(second.snapshot(), None, "half of what is there");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Inner, Pipeline};
-use crate::model::position::Position;
+use crate::model::position::Place;
 use crate::model::sink::TraceSink;
 use crate::model::stats::LostReason;
 
@@ -33,18 +33,21 @@ impl TraceSink for Sink {
         self.0.tell_too_long(too_long, before);
     }
 
-    fn file_bytes(&mut self, chunk: &[u8], end: Position) {
+    fn placed_bytes(&mut self, chunk: &[u8], end: Place) {
         let now = self.0.now();
         let mut inner = self.0.lock();
-        let before = end.offset.saturating_sub(chunk.len() as u64);
+        let before = match &end {
+            Place::File(position) => position.offset.saturating_sub(chunk.len() as u64),
+            Place::Log(_) => inner.stats.bytes,
+        };
         let too_long = inner.bytes(chunk, now);
-        inner.position = Some(end);
+        inner.place = Some(end);
         self.0.tell(&mut inner);
         self.0.tell_too_long(too_long, before);
     }
 
-    fn saved_position(&self) -> Option<Position> {
-        self.0.lock().position.clone()
+    fn saved_place(&self) -> Option<Place> {
+        self.0.lock().place.clone()
     }
 
     fn gap(&mut self) {

@@ -1,5 +1,6 @@
 //! Waiting longer after each failure.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Doubles from `first` to `last`; starts anew after a success.
@@ -28,6 +29,13 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.next = self.first;
     }
+}
+
+/// From nothing to `most`: many that lost a server in the same moment do not come back in the same moment.
+#[must_use]
+pub fn by_chance(most: Duration) -> Duration {
+    let chance = RandomState::new().hash_one(0_u8) % 1000;
+    most * u32::try_from(chance).unwrap_or_default() / 1000
 }
 
 #[cfg(test)]

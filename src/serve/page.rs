@@ -61,13 +61,14 @@ code, td { font-family: ui-monospace, monospace; font-size: .9em; }
 "#;
 
 fn trace(service: &Service) -> String {
-    use TraceSource::{Child, Command, Fifo, File, Recording, Stdin};
+    use TraceSource::{Child, Command, Fifo, File, Kubernetes, Recording, Stdin};
     match service.trace.as_ref().map(|trace| &trace.source) {
         None => "–".into(),
         Some(File { path, .. }) => format!("file {}", path.display()),
         Some(Fifo(path)) => format!("named pipe {}", path.display()),
         Some(Stdin) => "stdin".into(),
         Some(Command(words)) => format!("command {}", words.first().map_or("", String::as_str)),
+        Some(Kubernetes(log)) => format!("log of container {}", log.container),
         Some(Child) => "stderr of the child".into(),
         Some(Recording) => "a recording".into(),
     }

@@ -183,6 +183,12 @@ impl SourceTelemetry {
         }
     }
 
+    /// What was being read broke off, and is read on at once: a failure only if that fails.
+    pub fn broken_off(&self, reason: Reason) {
+        let [service, source] = self.labels();
+        self.metrics.source_errors.with_label_values(&[service, source, reason.as_str()]).inc();
+    }
+
     /// The source came to its end and gives no more.
     pub fn ended(&self) {
         self.set_up(false);

@@ -1,9 +1,9 @@
-//! An API server of Kubernetes, as far as it gives a node's pods to who watches them: over TLS, by token, in
-//! chunks, from a history that is compacted; and with the failures that real ones have.
+//! An API server of Kubernetes, as far as it gives a node's pods to who watches them, and the logs that a kubelet
+//! has: over TLS, by token, in chunks, from a history that is compacted; and with the failures that real ones have.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -45,6 +45,7 @@ struct State {
     /// Rises when all connections are to break.
     breaks: u64,
     requests: Vec<String>,
+    kubelet: Option<SocketAddr>,
 }
 
 impl ApiServer {
@@ -86,8 +87,13 @@ impl ApiServer {
 
     /// The keys of `kubernetes` by which an agent on `node` finds it.
     pub(crate) fn keys(&self, node: &str) -> String {
+        format!(", node: {node}, {}", self.reached())
+    }
+
+    /// The keys that say how it is reached.
+    pub(crate) fn reached(&self) -> String {
         format!(
-            ", api_server: 'https://{}', node: {node}, http: {{tls_config: {{ca_file: '{}'}}, authorization: {{credentials_file: '{}'}}}}",
+            "api_server: 'https://{}', http: {{tls_config: {{ca_file: '{}'}}, authorization: {{credentials_file: '{}'}}}}",
             self.address,
             self.authority.file(),
             PathBuf::from(self.token.path()).display()
@@ -118,6 +124,11 @@ impl ApiServer {
         let mut state = self.state();
         let pod = state.pods.remove(uid).unwrap();
         state.event("DELETED", pod);
+    }
+
+    /// Logs are at this kubelet.
+    pub(crate) fn asks(&self, kubelet: SocketAddr) {
+        self.state().kubelet = Some(kubelet);
     }
 
     /// History up to now is forgotten, and all watches break off.
@@ -212,6 +223,13 @@ fn serve(mut stream: Stream, shared: &Shared) -> std::io::Result<()> {
         drop(state);
         return write!(stream, "HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n");
     }
+    if first.contains("/log?") {
+        let kubelet = state.kubelet.unwrap();
+        drop(state);
+        return pass_on(&mut stream, &head, kubelet, || {
+            shared.state.lock().unwrap().breaks != breaks
+        });
+    }
     let since = first.split_once("&resourceVersion=").unwrap().1;
     let since = since.split(['&', ' ']).next().unwrap().parse().unwrap();
     let (text, mut version) = state.beginning(since);
@@ -236,6 +254,39 @@ fn serve(mut stream: Stream, shared: &Shared) -> std::io::Result<()> {
         drop(state);
         chunks(&mut stream, &text)?;
     }
+}
+
+/// What a kubelet answers, until it is broken off.
+fn pass_on(
+    stream: &mut Stream,
+    head: &[String],
+    kubelet: SocketAddr,
+    is_broken_off: impl Fn() -> bool,
+) -> std::io::Result<()> {
+    let mut from = TcpStream::connect(kubelet)?;
+    from.set_read_timeout(Some(LOOK_EVERY))?;
+    let head: String =
+        head.iter().filter(|line| !line.starts_with("authorization")).cloned().collect();
+    write!(from, "{head}connection: close\r\n\r\n")?;
+    let mut buffer = vec![0; 1000];
+    while !is_broken_off() {
+        match from.read(&mut buffer) {
+            Ok(0) => {
+                stream.conn.send_close_notify();
+                return stream.flush();
+            }
+            Ok(n) => {
+                // In pieces that end anywhere.
+                for piece in buffer[..n].chunks(77) {
+                    stream.write_all(piece)?;
+                    stream.flush()?;
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// In chunks that end anywhere.

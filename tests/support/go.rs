@@ -40,10 +40,16 @@ impl Program {
 static SERVICE: Program = Program::new("service");
 static CRASH: Program = Program::new("crash");
 static TORN: Program = Program::new("torn");
+static KUBELET: Program = Program::new("kubelet");
 
 /// The program that logs as fast as it can.
 pub(crate) fn chatter(version: &str) -> &'static Path {
     TORN.binary(version)
+}
+
+/// The part of a kubelet that serves logs.
+pub(crate) fn kubelet() -> &'static Path {
+    KUBELET.binary(NEWEST)
 }
 
 /// The service's binary; built at the first call.

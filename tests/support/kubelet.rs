@@ -1,15 +1,21 @@
-//! A node's /var/log/pods, written as containerd and the kubelet write it.
+//! A node's /var/log/pods, written as containerd and the kubelet write it; and a kubelet that serves it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use godebug_exporter::model::rfc3339;
 use tempfile::TempDir;
 
+use super::go;
+use super::process::Process;
 use super::service::Service;
 
 /// UIDs are told apart by their first digits.
@@ -54,6 +60,11 @@ struct Log {
 }
 
 impl Container {
+    /// The folder of its pod's logs.
+    pub(crate) fn pod(&self) -> &Path {
+        &self.pod
+    }
+
     /// It prints a line on its stdout.
     pub(crate) fn prints(&self, line: &str) {
         self.log.lock().unwrap().line("stdout", line.as_bytes());
@@ -122,6 +133,24 @@ impl Container {
     }
 }
 
+/// Serves the logs of a pod's containers, by the code of real kubelets.
+pub(crate) struct Kubelet {
+    pub(crate) address: SocketAddr,
+    _process: Process,
+}
+
+impl Kubelet {
+    /// `pod` has a folder for each container.
+    pub(crate) fn of(pod: &Path) -> Self {
+        let mut command = Command::new(go::kubelet());
+        command.arg("-containers").arg(pod).stdout(Stdio::piped());
+        let mut process = Process(command.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { address: line.trim().parse().unwrap(), _process: process }
+    }
+}
+
 impl Log {
     fn new(folder: PathBuf) -> Self {
         let file = File::create(folder.join("0.log")).unwrap();
@@ -140,7 +169,7 @@ impl Log {
     fn line(&mut self, stream: &str, line: &[u8]) {
         let mut pieces = line.chunks(ENTRY_MAX_BYTES).peekable();
         let mut entry = |tag: &str, text: &[u8]| {
-            let mut entry = format!("2026-11-21T10:00:00.123456789Z {stream} {tag} ").into_bytes();
+            let mut entry = format!("{} {stream} {tag} ", now()).into_bytes();
             entry.extend_from_slice(text);
             entry.push(b'\n');
             self.file.write_all(&entry).unwrap();
@@ -152,6 +181,13 @@ impl Log {
             entry(if pieces.peek().is_some() { "P" } else { "F" }, piece);
         }
     }
+}
+
+/// As containerd writes it.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let second = rfc3339::second(u64::try_from(since.as_nanos()).unwrap());
+    format!("{}.{:09}Z", second.trim_end_matches('Z'), since.subsec_nanos())
 }
 
 fn compress(file: &Path) {

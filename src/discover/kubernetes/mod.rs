@@ -146,12 +146,7 @@ fn api(
     if config.wanted == Some(false) {
         return Ok(None);
     }
-    let of_cluster = || {
-        let host = environment("KUBERNETES_SERVICE_HOST")?;
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        let port = environment("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".into());
-        Some(format!("https://{host}:{port}"))
-    };
+    let of_cluster = || config::server_of_cluster(&environment);
     let Some(server) = config.server.clone().or_else(of_cluster) else {
         let what = "KUBERNETES_SERVICE_HOST is not set, so we are in no cluster; give api_server";
         return if config.wanted == Some(true) { Err(what.into()) } else { Ok(None) };

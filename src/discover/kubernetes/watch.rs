@@ -5,7 +5,6 @@
 //! gone is known at the first bookmark, which comes after all that is there.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ use super::pod::{Object, Pod};
 use crate::discover::TARGETS_MAX;
 use crate::ingest::http::client::Client;
 use crate::ingest::http::error::FetchError;
-use crate::runtime::backoff::Backoff;
+use crate::runtime::backoff::{Backoff, by_chance};
 use crate::telemetry::discovery::FinderTelemetry;
 
 /// From the first to the longest wait between attempts, and by chance half as much more or less: the agents
@@ -292,12 +291,6 @@ impl From<Refusal> for Failure {
             Self::Other(format!("the API server ended the watch: {}", refusal.message))
         }
     }
-}
-
-/// From nothing to `most`.
-fn by_chance(most: Duration) -> Duration {
-    let chance = RandomState::new().hash_one(0_u8) % 1000;
-    most * u32::try_from(chance).unwrap_or_default() / 1000
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::search::{Ahead, Rotated};
 use super::siblings::Home;
 use super::stream::{Next, Stream};
 use crate::config::StartAt;
-use crate::model::position::Position;
+use crate::model::position::{Place, Position};
 use crate::model::sink::TraceSink;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::{Gap, SourceTelemetry};
@@ -295,7 +295,7 @@ impl Tail {
                 Next::Bytes(chunk) => {
                     bytes += chunk.len() as u64;
                     self.has_read = true;
-                    self.sink.file_bytes(chunk, open.stream.mark.position());
+                    self.sink.placed_bytes(chunk, Place::File(open.stream.mark.position()));
                 }
                 Next::End => break,
                 Next::Changed => return Ok(Share::Changed),

@@ -10,5 +10,5 @@ pub mod error;
 mod body;
 mod connect;
 mod files;
-mod stream;
+pub mod stream;
 mod tls;

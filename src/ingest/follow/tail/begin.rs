@@ -9,7 +9,7 @@ use crate::config::StartAt;
 use crate::ingest::follow::mark::FileId;
 use crate::ingest::follow::search::{self, After, Ahead, Rotated};
 use crate::ingest::follow::stream::Stream;
-use crate::model::position::Position;
+use crate::model::position::{Place, Position};
 use crate::telemetry::service::Gap;
 
 impl Tail {
@@ -18,7 +18,10 @@ impl Tail {
         self.home = self.followed.home();
         let again = std::mem::replace(&mut self.begun, true);
         if !again {
-            self.resume = self.sink.saved_position();
+            self.resume = match self.sink.saved_place() {
+                Some(Place::File(position)) => Some(position),
+                Some(Place::Log(_)) | None => None,
+            };
         }
         let reading = match self.resume.clone() {
             Some(place) => self.find_again(&place)?,
@@ -59,7 +62,7 @@ impl Tail {
                 self.start = StartAt::Beginning;
                 self.known.remove(&stream.existed);
                 if stream.mark.offset > 0 {
-                    self.sink.file_bytes(&[], stream.mark.position());
+                    self.sink.placed_bytes(&[], Place::File(stream.mark.position()));
                 }
             }
             Err(_) => {}
