@@ -12,7 +12,7 @@
 //!
 //! - [`config`]: what the user wrote → settings that are already valid
 //! - [`model`]: the plain types that cross a border
-//! - [`ingest`]: files, pipes, the child of `exec`, HTTP endpoints, cgroups
+//! - [`ingest`]: files, pipes, the child of `exec`, containers' logs, HTTP endpoints, cgroups
 //! - [`discover`]: files, HTTP, DNS and the containers of a node → the services there are
 //! - [`frame`]: bytes → lines; packets → trace lines and the service's own text (pure)
 //! - [`parse`]: lines and bodies → records (pure)

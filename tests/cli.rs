@@ -99,7 +99,10 @@ fn wrong_usage_is_told_with_code_64() {
     check(&["run", "--stdin"], "--service NAME is missing");
     check(&["run", "--service", "s"], "nothing to read");
     check(&["run", "--service", "s", "--stdin", "--file", "x"], "give only one of");
-    check(&["run", "--service", "s", "--stdin", "--from-beginning"], "--file <PATH>");
+    check(
+        &["run", "--service", "s", "--stdin", "--from-beginning"],
+        "belongs to --file and --pod-log",
+    );
     check(&["run", "--config", "x", "--stdin"], "cannot be used with");
     check(&["run", "--service", "s", "--expvar", "127.0.0.1:6060"], "http://127.0.0.1:6060");
     check(&["run", "--listen", "10390", "--service", "s", "--stdin"], "0.0.0.0:10390");

@@ -44,7 +44,7 @@ fn what_kubernetes_refuses_is_seen() {
 
 #[test]
 fn the_examples_are_valid() {
-    for example in ["wrapper", "sidecar"] {
+    for example in ["wrapper", "sidecar", "sidecar-api"] {
         let folder = format!("deploy/kubernetes/{example}");
         are_valid(&folder, &kustomized(&folder));
     }
@@ -84,8 +84,10 @@ fn the_pod_monitor_finds_the_examples_pods() {
     let monitor = file("deploy/kubernetes/podmonitor.yaml").remove(0);
     let selected = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap();
     let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
-    for example in ["wrapper", "sidecar"] {
-        let pod = &kustomized(&format!("deploy/kubernetes/{example}"))[0]["spec"]["template"];
+    for example in ["wrapper", "sidecar", "sidecar-api"] {
+        let objects = kustomized(&format!("deploy/kubernetes/{example}"));
+        let deployment = objects.iter().find(|one| one["kind"] == "Deployment").unwrap();
+        let pod = &deployment["spec"]["template"];
         for (label, value) in selected {
             assert_eq!(&pod["metadata"]["labels"][label], value, "{example}");
         }
@@ -115,7 +117,9 @@ fn versions_agree() {
     for line in [format!("version: {version}"), format!("appVersion: {version}")] {
         says("deploy/helm/godebug-exporter/Chart.yaml", &line);
     }
-    for folder in ["kubernetes/wrapper", "kubernetes/sidecar", "kustomize/base"] {
+    for folder in
+        ["kubernetes/wrapper", "kubernetes/sidecar", "kubernetes/sidecar-api", "kustomize/base"]
+    {
         says(&format!("deploy/{folder}/kustomization.yaml"), &format!("newTag: {version}"));
     }
     let rust = text("deploy/Dockerfile");

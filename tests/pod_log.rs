@@ -274,7 +274,4 @@ fn without_a_pods_name_it_says_what_to_add_and_serves_on() {
     let wrong = output(&["run", "--pod-log", "a/b", "--service", "s"]);
     let told = String::from_utf8(wrong.stderr).unwrap();
     assert!(told.contains("--pod-log: must be the name of a container"), "{told}");
-    let wrong = output(&["run", "--fifo", "/x", "--from-beginning", "--service", "s"]);
-    let told = String::from_utf8(wrong.stderr).unwrap();
-    assert!(told.contains("--from-beginning belongs to --file and --pod-log"), "{told}");
 }
