@@ -179,7 +179,7 @@ impl State {
 
     /// What a watch from `since` begins with, and the version that it is at then.
     fn beginning(&self, since: u64) -> (String, u64) {
-        let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": self.version.to_string()}}});
+        let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": self.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}, "spec": {"containers": null}, "status": {}}});
         let added = |pod: &Value| {
             let mut pod = pod.clone();
             pod["metadata"]["resourceVersion"] = json!(self.version.to_string());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// Our annotations.
 pub(super) const PREFIX: &str = "godebug-exporter.io/";
@@ -29,31 +29,32 @@ pub(super) struct Pod {
     annotations: BTreeMap<String, String>,
 }
 
+/// Of what is not there the API server says nothing, or null: `spec: {containers: null}` of a bookmark.
 #[derive(Deserialize)]
 pub(super) struct Object {
     metadata: Metadata,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     spec: Spec,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     status: Status,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     uid: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     resource_version: String,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Default)]
 struct Spec {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     containers: Vec<Named>,
 }
 
@@ -69,10 +70,18 @@ struct Status {
     pod_ip: Option<String>,
 }
 
+fn or_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 impl Pod {
     pub(super) fn of(object: Object) -> Self {
         let Object { metadata, spec, status } = object;
-        let mut annotations = metadata.annotations.unwrap_or_default();
+        let mut annotations = metadata.annotations;
         let uid = annotations.remove(MIRROR).unwrap_or(metadata.uid);
         let first = spec.containers.into_iter().next().map(|container| container.name);
         let container = annotations.remove(DEFAULT_CONTAINER).or(first);
@@ -82,7 +91,7 @@ impl Pod {
             version: metadata.resource_version,
             ip: status.pod_ip.filter(|ip| !ip.is_empty()),
             container: annotations.get(&format!("{PREFIX}container")).cloned().or(container),
-            labels: metadata.labels.unwrap_or_default(),
+            labels: metadata.labels,
             annotations,
         }
     }

@@ -329,6 +329,19 @@ mod tests {
         }
     }
 
+    /// What an API server of Kubernetes 1.35 said.
+    #[test]
+    fn a_real_watch_is_understood() {
+        let text = include_bytes!("../../../tests/fixtures/kubernetes/watch-1.35.json");
+        let (mut place, pods) = (Place::default(), Pods::new(Instant::now()));
+        place.take(text, &pods);
+        assert_eq!(place.failure, None);
+        assert_eq!(place.version.as_deref(), Some("242"), "the bookmark's");
+        assert_eq!(known(&pods), ["974511fb-074d-4289-aab8-b4a1c6b187a6"]);
+        let pod = pods.get("974511fb-074d-4289-aab8-b4a1c6b187a6").unwrap();
+        assert_eq!(pod.endpoint("expvar", "app").unwrap(), "http://127.0.0.1:6060/");
+    }
+
     #[test]
     fn after_a_new_beginning_what_was_not_told_again_is_gone_with_the_first_bookmark() {
         let (mut place, pods) = (Place::default(), Pods::new(Instant::now()));
