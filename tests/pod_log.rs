@@ -116,6 +116,8 @@ fn every_line_is_read_once_however_often_the_connection_breaks() {
     let zero = page.get(r#"go_sched_sample_interval_seconds_bucket{service="cart",le="0.01"}"#);
     assert_eq!(zero, Some(0.0), "{page}");
     let page = exporter.wait_for(UP, 1.0);
+    let why = r#"godebug_exporter_source_errors_total{service="cart",source="kubernetes",reason="truncated"}"#;
+    assert_eq!(page.sum("godebug_exporter_source_errors_total"), page.value(why), "{page}");
     assert!(page.value(r#"go_sched_samples_total{service="cart"}"#) > 10.0);
     assert_eq!(exporter.log("warn"), [""; 0], "a connection that breaks is no failure");
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
@@ -54,10 +55,14 @@ impl ApiServer {
         let authority = Authority::new();
         let pair = authority.signs(&["127.0.0.1"]);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        // A real one asks for a certificate, and a token is as good.
+        let roots = Arc::new(authority.roots());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
+        let clients = clients.allow_unauthenticated().build().unwrap();
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(
                 vec![CertificateDer::from_pem_file(&pair.cert).unwrap()],
                 PrivateKeyDer::from_pem_file(&pair.key).unwrap(),

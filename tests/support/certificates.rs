@@ -40,15 +40,19 @@ impl Authority {
         self.path("ca.pem").to_str().unwrap().into()
     }
 
-    /// A client that believes it.
-    pub(crate) fn client(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.file()).unwrap()).unwrap();
+        roots
+    }
+
+    /// A client that believes it.
+    pub(crate) fn client(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots())
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)

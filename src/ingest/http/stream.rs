@@ -62,6 +62,8 @@ impl Client {
         if response.status().is_redirection() {
             return Err(FetchError::of_answer(response.status(), response.headers()));
         }
+        // Who answers has let us in: what breaks later has other reasons.
+        (wire.tls, wire.by_proxy) = (None, false);
         Ok(Answer { status: response.status(), body: response.into_body(), wire })
     }
 
