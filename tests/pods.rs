@@ -4,7 +4,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::kubelet::Node;
+use crate::support::api_server::ApiServer;
+use crate::support::kubelet::{Kubelet, Node};
 use crate::support::metrics::Page;
 use crate::support::podman::{Pod, Podman};
 use crate::support::service::Truth;
@@ -121,6 +122,29 @@ fn the_sidecar_needs_no_rights_and_may_be_killed() {
     // One a second: what was written meanwhile was read, and nothing twice.
     assert!(after < samples + 60.0, "{samples} {after}");
     tells_the_truth(&pod);
+}
+
+#[test]
+fn the_sidecar_by_the_api_server_needs_no_right_but_to_read_its_log() {
+    let (api, folder) = (ApiServer::start(), tempfile::tempdir().unwrap());
+    let (account, logs) = (folder.path().join("account"), folder.path().join("logs/checkout"));
+    fs::create_dir(&account).unwrap();
+    fs::create_dir_all(&logs).unwrap();
+    api.gives_account(&account, "default");
+    // The folder is its owner's alone, and the sidecar somebody else.
+    for path in [folder.path().to_owned(), account.clone()] {
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(account.join("token"), Permissions::from_mode(0o644)).unwrap();
+    let pod = Podman::new().play_by_api(&account, 6443);
+    std::os::unix::fs::symlink(pod.log("checkout"), logs.join("0.log")).unwrap();
+    let kubelet = Kubelet::of(&folder.path().join("logs"));
+    api.asks(kubelet.address);
+    api.listens(pod.listener(6443));
+    tells_the_truth(&pod);
+    is_locked_down(&pod, "checkout", "65532", 256 * MIB);
+    is_locked_down(&pod, "godebug-exporter", "65532", 32 * MIB);
+    assert!(pod.logs("checkout").contains("SCHED "), "they stay in the log");
 }
 
 #[test]

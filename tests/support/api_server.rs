@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub(crate) struct ApiServer {
     address: SocketAddr,
     authority: Authority,
     token: tempfile::NamedTempFile,
+    config: Arc<ServerConfig>,
     shared: Arc<Shared>,
 }
 
@@ -73,10 +74,18 @@ impl ApiServer {
             address: listener.local_addr().unwrap(),
             authority,
             token: tempfile::NamedTempFile::new().unwrap(),
-            shared: Arc::clone(&shared),
+            config,
+            shared,
         };
         server.expects_token("first");
         server.gives_token("first");
+        server.listens(listener);
+        server
+    }
+
+    /// It listens here too.
+    pub(crate) fn listens(&self, listener: TcpListener) {
+        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
@@ -87,7 +96,13 @@ impl ApiServer {
                 });
             }
         });
-        server
+    }
+
+    /// What a service account of the namespace is given, as files of a folder.
+    pub(crate) fn gives_account(&self, folder: &Path, namespace: &str) {
+        fs::copy(self.authority.file(), folder.join("ca.crt")).unwrap();
+        fs::copy(self.token.path(), folder.join("token")).unwrap();
+        fs::write(folder.join("namespace"), namespace).unwrap();
     }
 
     /// The keys of `kubernetes` by which an agent on `node` finds it.

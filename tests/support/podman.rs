@@ -1,10 +1,13 @@
 //! Real containers and pods, by podman: images FROM scratch, and the examples of deploy/kubernetes as they are.
 
-use std::fs;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -89,6 +92,22 @@ impl Podman {
         self.start("checkout", &[for_podman(objects.remove(0)["spec"]["template"]["spec"].take())])
     }
 
+    /// Plays the sidecar that reads by an API server, which is to be at 127.0.0.1:`port` in the pod; `account` has the
+    /// files of the service account.
+    pub(crate) fn play_by_api(self, account: &Path, port: u16) -> Pod {
+        let mut objects = manifests::kustomized("deploy/kubernetes/sidecar-api");
+        objects.retain(|one| one["kind"] == "Deployment");
+        let mut spec = objects.remove(0)["spec"]["template"]["spec"].take();
+        let volumes = spec["volumes"].as_array_mut().unwrap();
+        let token = volumes.iter_mut().find(|one| one["projected"].is_object()).unwrap();
+        *token = json!({"name": "token", "hostPath": {"path": account, "type": "Directory"}});
+        // A kubelet sets these in every container.
+        let environment = spec["initContainers"][0]["env"].as_array_mut().unwrap();
+        environment.push(json!({"name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1"}));
+        environment.push(json!({"name": "KUBERNETES_SERVICE_PORT", "value": port.to_string()}));
+        self.start("checkout", &[for_podman(spec)])
+    }
+
     /// Plays the agent's DaemonSet with its config, on a node whose logs are there.
     pub(crate) fn play_agent(self, logs: &Path) -> Pod {
         let mut objects = manifests::kustomized("deploy/kustomize/base");
@@ -110,7 +129,9 @@ impl Podman {
         let texts: Vec<String> = objects.iter().map(Value::to_string).collect();
         fs::write(&file, texts.join("\n---\n")).unwrap();
         let file = file.to_str().unwrap();
-        self.run(&["play", "kube", "--network", "none", "--start=false", file]);
+        let play =
+            ["play", "kube", "--network", "none", "--log-driver", "k8s-file", "--start=false"];
+        self.run(&[&play[..], &[file]].concat());
         // The kubelet makes every emptyDir so; podman leaves it to root.
         for volume in self.run(&["volume", "ls", "-q"]).lines() {
             let path = self.run(&["volume", "inspect", "--format", "{{.Mountpoint}}", volume]);
@@ -149,6 +170,26 @@ impl Pod {
         let name = format!("pod-{container}");
         let output = self.podman.command(&["logs", &name]).output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    /// Where a container's log is, in the form that kubelets read.
+    pub(crate) fn log(&self, container: &str) -> PathBuf {
+        let name = format!("pod-{container}");
+        let path =
+            self.podman.run(&["inspect", "--format", "{{.HostConfig.LogConfig.Path}}", &name]);
+        path.trim().into()
+    }
+
+    /// Listens on the loopback of the pod.
+    pub(crate) fn listener(&self, port: u16) -> TcpListener {
+        let network = File::open(format!("/proc/{}/ns/net", self.process(self.main))).unwrap();
+        // What a thread has opened stays where it was opened.
+        let listener = std::thread::spawn(move || {
+            let space = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(network.as_fd(), space).unwrap();
+            TcpListener::bind(("127.0.0.1", port)).unwrap()
+        });
+        listener.join().unwrap()
     }
 
     pub(crate) fn memory_limit(&self, container: &str) -> u64 {
