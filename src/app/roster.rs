@@ -19,6 +19,7 @@ use crate::ingest::http::client::Client;
 use crate::ingest::scrape::Scraper;
 use crate::ingest::{command, fifo, pod_log, stdin};
 use crate::model::container::ContainerUse;
+use crate::model::service::ServiceName;
 use crate::pipeline::Pipeline;
 use crate::runtime::health::Latch;
 use crate::runtime::supervise::Supervisor;
@@ -108,7 +109,7 @@ impl Roster {
         for (service, pipeline) in services.iter().zip(&self.stations.services) {
             members.push(self.start(service, pipeline, false).await?);
         }
-        self.publish(&members);
+        self.publish(&members, []);
         Ok(())
     }
 
@@ -148,10 +149,8 @@ impl Roster {
                 Err(error) => failed = Some(error),
             }
         }
-        self.publish(&members);
-        // What we say of a service goes no sooner than what it says.
+        self.publish(&members, before.keys());
         for gone in before.into_keys() {
-            self.stations.metrics.forget(gone.as_str());
             info!(service = %gone, "service ended");
         }
         failed.map_or(Ok(change), Err)
@@ -208,11 +207,11 @@ impl Roster {
         }
     }
 
-    fn publish(&self, members: &[Member]) {
+    fn publish<'a>(&self, members: &[Member], gone: impl IntoIterator<Item = &'a ServiceName>) {
         // A service that is a pattern has the series of its files, and its own only from endpoints.
         let own = members.iter().filter(|member| has_own_series(&member.service));
         let own = own.map(|member| Arc::clone(&member.pipeline)).collect();
-        self.stations.pipelines.replace(own);
+        self.stations.pipelines.replace(own, gone);
         self.survey.replace(members.iter().map(|member| Arc::clone(&member.surveyed)).collect());
         let on_scrape = members.iter().flat_map(|member| member.on_scrape.iter().cloned());
         self.on_scrape.replace(on_scrape.collect());

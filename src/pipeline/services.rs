@@ -52,7 +52,7 @@ pub struct Pipelines {
     /// Length of the last page: the next one will be about as long.
     last_page: Arc<AtomicUsize>,
     /// Held while a picture is taken: it brings our own counters to its moment, and no other may before they
-    /// are read.
+    /// are read; nor may a service go before all that is known of it was read.
     picture: Arc<Mutex<()>>,
 }
 
@@ -107,8 +107,14 @@ impl Pipelines {
         Self { services, files, metrics, exposition, last_page, picture }
     }
 
-    /// From now on these are the services; files of patterns stay.
-    pub fn replace(&self, services: Vec<Arc<Pipeline>>) {
+    /// From now on these are the services; files of patterns stay. Of those that are `gone` nothing stays.
+    pub fn replace<'a>(
+        &self,
+        services: Vec<Arc<Pipeline>>,
+        gone: impl IntoIterator<Item = &'a ServiceName>,
+    ) {
+        let _picture = self.lock_picture();
+        gone.into_iter().for_each(|service| self.metrics.forget(service.as_str()));
         *self.services.write().unwrap_or_else(PoisonError::into_inner) = Services::new(services);
     }
 
@@ -173,8 +179,8 @@ impl Pipelines {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes all services that are not behind, and then ourselves, at one moment. What is not written yet, the
-    /// services' own variables, is given.
+    /// Writes all services that are not behind, and then ourselves, at one moment: no other picture is taken
+    /// meanwhile. What is not written yet, the services' own variables, is given.
     fn picture(
         &self,
         all: &[Arc<Pipeline>],
@@ -185,7 +191,6 @@ impl Pipelines {
             let is_its_key = |wanted: &String| wanted == service.key().as_str();
             wanted.services.is_empty() || wanted.services.iter().any(is_its_key)
         };
-        let _picture = self.lock_picture();
         let (mut pipelines, mut services) = (Vec::new(), Vec::new());
         for pipeline in all {
             let Some(mut snapshot) = pipeline.snapshot() else { continue };
@@ -265,9 +270,11 @@ impl Pipelines {
     }
 
     fn page_of(&self, wanted: &Wanted, take: &mut impl FnMut(&mut Vec<u8>)) -> Vec<u8> {
+        let picture = self.lock_picture();
         let all = self.all();
         let mut draft = Draft::new(METRICS, self.exposition, wanted, all.len());
         let services = self.picture(&all, wanted, &mut draft);
+        drop(picture);
         let mut length = 0;
         let rest = draft.finish(&services, &mut |written| {
             let before = written.len();
@@ -300,6 +307,37 @@ mod tests {
     }
 
     #[test]
+    fn who_goes_is_gone_from_every_page_as_a_whole() {
+        // Others make a page take its time.
+        let one = |n: u32| format!("{{name: x{n}, trace: {{fifo: /x}}}}");
+        let list: Vec<_> =
+            (0..30).map(one).chain(["{name: a, trace: {fifo: /x}}".into()]).collect();
+        let config = file::read(&format!("services: [{}]", list.join(","))).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let new = |service| Pipeline::new(service, Arc::clone(&metrics), TraceLines::Keep);
+        let (a, others) = config.services.split_last().unwrap();
+        let others: Vec<_> = others.iter().map(new).collect();
+        let pipelines = Pipelines::new(others.clone(), Arc::clone(&metrics), Exposition::default());
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let all = [&others[..], &[new(a)]].concat();
+                    pipelines.replace(all, []);
+                    pipelines.replace(others.clone(), [a.identity.key()]);
+                }
+                is_over.store(true, Ordering::Relaxed);
+            });
+            while !is_over.load(Ordering::Relaxed) {
+                let page = String::from_utf8(pipelines.page()).unwrap();
+                let has = |series: &str| page.contains(&format!("\n{series}{{service=\"a\"}} "));
+                let of_us = has("godebug_exporter_lines_total");
+                assert!(of_us || !has("go_process_starts_total"), "{page}");
+            }
+        });
+    }
+
+    #[test]
     fn a_service_has_its_own_pipeline_and_those_of_its_files() {
         let one = |name: &&str| format!("{{name: {name}, expvar: {{url: 'http://h'}}}}");
         let list: Vec<_> = ["ab", "a", "b"].iter().map(one).collect();
@@ -318,7 +356,7 @@ mod tests {
         assert_eq!(names(0), ["ab", "ab\t1"]);
         assert_eq!(names(1), ["a", "a\t1", "a\t2"]);
         assert_eq!(pipelines.files_of(config.services[1].identity.key()), ["1".into(), "2".into()]);
-        pipelines.replace(config.services.iter().skip(1).map(new).collect());
+        pipelines.replace(config.services.iter().skip(1).map(new).collect(), []);
         assert_eq!((names(0), names(2)), (vec!["ab\t1".into()], vec!["b".into(), "b\t".into()]));
     }
 }
