@@ -102,8 +102,12 @@ impl Surveyed {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks until `stop`.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Looks from then on until `stop`.
+    pub async fn run(self: Arc<Self>, from: tokio::time::Instant, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep_until(from) => {}
+        }
         let began = Instant::now();
         let mut trace = Trace::new(began);
         let mut pages = Pages::default();

@@ -12,6 +12,7 @@ use crate::parse::pprof::PprofError;
 use crate::parse::pprof::stacks::Profile;
 use crate::pipeline::Pipeline;
 use crate::runtime::health::Latch;
+use crate::runtime::pace::Pace;
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::{OnScrape, Trigger};
 use crate::telemetry::metrics::Metrics;
@@ -36,6 +37,7 @@ pub(super) struct Reading<'a> {
     pub(super) pipeline: &'a Arc<Pipeline>,
     pub(super) client: &'a Arc<Client>,
     pub(super) triggers: &'a PprofTriggers,
+    pub(super) pace: &'a Pace,
     pub(super) supervisor: &'a Supervisor,
     pub(super) metrics: &'a Arc<Metrics>,
     /// Held until each was read once.
@@ -92,6 +94,7 @@ impl Reading<'_> {
     ) {
         let scraper = Scraper {
             endpoint,
+            from: self.pace.turn(),
             client: Arc::clone(self.client),
             sink,
             trigger: Arc::clone(trigger),

@@ -22,6 +22,7 @@ use crate::model::container::ContainerUse;
 use crate::model::service::ServiceName;
 use crate::pipeline::Pipeline;
 use crate::runtime::health::Latch;
+use crate::runtime::pace::Pace;
 use crate::runtime::supervise::Supervisor;
 use crate::runtime::trigger::{OnScrape, OnScrapes, Trigger};
 use crate::survey::{Survey, Surveyed};
@@ -42,6 +43,8 @@ pub(super) struct Roster {
     survey: Arc<Survey>,
     on_scrape: OnScrapes,
     follower: mpsc::Sender<Order>,
+    /// Of first reads.
+    pace: Pace,
 }
 
 /// A service at work.
@@ -97,7 +100,8 @@ impl Roster {
         on_scrape: OnScrapes,
         follower: mpsc::Sender<Order>,
     ) -> Self {
-        Self { members: Mutex::default(), stations, supervisor, survey, on_scrape, follower }
+        let (members, pace) = (Mutex::default(), Pace::default());
+        Self { members, stations, supervisor, survey, on_scrape, follower, pace }
     }
 
     /// Begins with these services, whose stations are there already.
@@ -237,9 +241,19 @@ impl Starting<'_> {
         if let Some(pprof) = &self.service.pprof {
             let Self { service, pipeline, supervisor, .. } = &self;
             let (metrics, latch) = (&self.roster.stations.metrics, self.latch());
-            let (client, triggers) = (&client, &triggers);
-            Reading { service, pprof, pipeline, client, triggers, supervisor, metrics, latch }
-                .start();
+            let (client, triggers, pace) = (&client, &triggers, &self.roster.pace);
+            Reading {
+                service,
+                pprof,
+                pipeline,
+                client,
+                triggers,
+                pace,
+                supervisor,
+                metrics,
+                latch,
+            }
+            .start();
         }
         let on_scrape = self.on_scrape(&trigger, &triggers);
         let surveyed = Surveyed::new(
@@ -248,7 +262,8 @@ impl Starting<'_> {
             self.roster.stations.pipelines.clone(),
             Arc::clone(&self.roster.stations.metrics),
         );
-        let run = Arc::clone(&surveyed).run(self.supervisor.stop().clone());
+        let from = self.roster.pace.turn();
+        let run = Arc::clone(&surveyed).run(from, self.supervisor.stop().clone());
         self.supervisor.spawn("survey", run);
         let (service, pipeline) = (self.service.clone(), Arc::clone(self.pipeline));
         Ok(Member { service, pipeline, surveyed, on_scrape, supervisor: self.supervisor })
@@ -359,6 +374,7 @@ impl Starting<'_> {
         let metrics = Arc::clone(&self.roster.stations.metrics);
         let scraper = Scraper {
             endpoint: expvar.endpoint.clone(),
+            from: self.roster.pace.turn(),
             client: Arc::clone(client),
             sink: Arc::new(ExpvarSink(Arc::clone(self.pipeline))),
             trigger: Arc::clone(trigger),

@@ -41,6 +41,8 @@ pub trait BodySink: Send + Sync {
 pub struct Scraper {
     /// What is read, and when.
     pub endpoint: Endpoint,
+    /// When it is read first, unless somebody asks.
+    pub from: Instant,
     /// How the service is reached.
     pub client: Arc<Client>,
     /// Who takes the bodies.
@@ -60,7 +62,7 @@ impl Scraper {
             ScrapeWhen::OnScrape => None,
         };
         let mut ticks = every.map(|every| {
-            let mut ticks = tokio::time::interval(every);
+            let mut ticks = tokio::time::interval_at(self.from, every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod health;
+pub mod pace;
 pub mod reload;
 pub mod signals;
 pub mod supervise;
