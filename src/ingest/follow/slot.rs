@@ -33,13 +33,18 @@ const GONE: Duration = Duration::from_secs(30);
 /// Earlier files of the same path that may still be about under other names.
 const IDS_MAX: usize = 4;
 
-/// A path, and its tail unless that is having its turn.
+/// A path. Those that are due are looked for among all, many times a second, so what tells it is kept apart.
 pub(super) struct Slot {
+    due: Instant,
+    cold: Box<Cold>,
+}
+
+/// What matters when it is due: all else, and its tail unless that is having its turn.
+struct Cold {
     service: ServiceName,
     path: PathBuf,
     follows_folder: bool,
     tail: Option<Box<Tail>>,
-    due: Instant,
     /// Something happened during its turn.
     again: bool,
     events: bool,
@@ -72,12 +77,11 @@ impl Slot {
         latch: Option<Latch>,
         instance: Option<(usize, String)>,
     ) -> Self {
-        Self {
+        let cold = Cold {
             service,
             path: tail.path().to_owned(),
             follows_folder: tail.follows_folder(),
             tail: Some(Box::new(tail)),
-            due: Instant::now(),
             again: false,
             events: watch == Watch::Auto,
             watch: None,
@@ -89,20 +93,21 @@ impl Slot {
             backoff: Backoff::new(POLL, RETRY_MAX),
             instance,
             gone_since: None,
-        }
+        };
+        Self { due: Instant::now(), cold: Box::new(cold) }
     }
 
     pub(super) fn service(&self) -> &ServiceName {
-        &self.service
+        &self.cold.service
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.cold.path
     }
 
     /// Whether a file of this name, in its folder, is of interest to it.
     pub(super) fn is_called(&self, name: &[u8]) -> bool {
-        self.follows_folder || self.path.file_name().map(OsStr::as_bytes) == Some(name)
+        self.cold.follows_folder || self.cold.path.file_name().map(OsStr::as_bytes) == Some(name)
     }
 
     pub(super) fn due(&self) -> Instant {
@@ -110,37 +115,37 @@ impl Slot {
     }
 
     pub(super) fn device(&self) -> Option<u64> {
-        self.ids.last().map(|id| id.device)
+        self.cold.ids.last().map(|id| id.device)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = FileId> {
-        self.ids.iter().copied()
+        self.cold.ids.iter().copied()
     }
 
     pub(super) fn watch(&self) -> Option<i32> {
-        self.watch
+        self.cold.watch
     }
 
     pub(super) fn pattern(&self) -> Option<usize> {
-        self.instance.as_ref().map(|(pattern, _)| *pattern)
+        self.cold.instance.as_ref().map(|(pattern, _)| *pattern)
     }
 
     pub(super) fn wait_for(&self) -> Wait {
         Wait {
-            wants_events: self.events,
-            folder: !self.folder && self.instance.is_none(),
-            file: self.ids.last().copied().filter(|_| self.watch.is_some()),
+            wants_events: self.cold.events,
+            folder: !self.cold.folder && self.cold.instance.is_none(),
+            file: self.cold.ids.last().copied().filter(|_| self.cold.watch.is_some()),
         }
     }
 
     pub(super) fn take(&mut self) -> Option<Box<Tail>> {
-        self.tail.take()
+        self.cold.tail.take()
     }
 
     /// An event tells of it.
     pub(super) fn wake(&mut self, now: Instant) {
-        self.again = true;
-        self.by_event = true;
+        self.cold.again = true;
+        self.cold.by_event = true;
         self.due = now;
     }
 
@@ -153,9 +158,9 @@ impl Slot {
         folder: bool,
         now: Instant,
     ) -> Option<i32> {
-        self.folder |= folder;
+        self.cold.folder |= folder;
         if tail.is_caught_up() {
-            self.latch = None;
+            self.cold.latch = None;
         }
         let old = self.note_file(&tail, watch);
         self.note_silence(&tail, turn);
@@ -163,53 +168,55 @@ impl Slot {
             Turn::More => Duration::ZERO,
             Turn::Settling => POLL,
             Turn::Idle if tail.is_gone() => POLL,
-            Turn::Idle if self.watch.is_some() && self.silent < SILENT_MAX => POLL_BEHIND_EVENTS,
+            Turn::Idle if self.cold.watch.is_some() && self.cold.silent < SILENT_MAX => {
+                POLL_BEHIND_EVENTS
+            }
             Turn::Idle => POLL,
-            Turn::Failed => self.backoff.wait(),
+            Turn::Failed => self.cold.backoff.wait(),
         };
         if turn != Turn::Failed {
-            self.backoff.reset();
+            self.cold.backoff.reset();
         }
-        self.gone_since = tail.is_gone().then(|| self.gone_since.unwrap_or(now));
-        self.tail = Some(tail);
-        let again = std::mem::take(&mut self.again) && turn != Turn::Failed;
+        self.cold.gone_since = tail.is_gone().then(|| self.cold.gone_since.unwrap_or(now));
+        self.cold.tail = Some(tail);
+        let again = std::mem::take(&mut self.cold.again) && turn != Turn::Failed;
         self.due = if again { now } else { now + wait };
         old
     }
 
     /// The pattern and label of a file that is not there any more.
     pub(super) fn gone(&self) -> Option<(usize, String)> {
-        let gone = self.gone_since.is_some_and(|since| since.elapsed() >= GONE);
-        self.instance.clone().filter(|_| gone)
+        let gone = self.cold.gone_since.is_some_and(|since| since.elapsed() >= GONE);
+        self.cold.instance.clone().filter(|_| gone)
     }
 
     pub(super) fn finish(self) {
-        if let Some(tail) = self.tail {
+        if let Some(tail) = self.cold.tail {
             tail.finish();
         }
     }
 
     fn note_file(&mut self, tail: &Tail, watch: Option<i32>) -> Option<i32> {
-        if let Some(id) = tail.id().filter(|id| self.ids.last() != Some(id)) {
-            self.ids.retain(|other| *other != id);
-            self.ids.push(id);
-            self.ids.drain(..self.ids.len().saturating_sub(IDS_MAX));
-            self.events &= tail.file().is_none_or(tells_of_changes);
+        if let Some(id) = tail.id().filter(|id| self.cold.ids.last() != Some(id)) {
+            self.cold.ids.retain(|other| *other != id);
+            self.cold.ids.push(id);
+            self.cold.ids.drain(..self.cold.ids.len().saturating_sub(IDS_MAX));
+            self.cold.events &= tail.file().is_none_or(tells_of_changes);
         }
-        if !self.events {
+        if !self.cold.events {
             // The first turn had one set up before it was known that it is of no use.
-            return self.watch.take().or(watch);
+            return self.cold.watch.take().or(watch);
         }
-        let watch = watch.filter(|watch| self.watch != Some(*watch))?;
-        self.watch.replace(watch)
+        let watch = watch.filter(|watch| self.cold.watch != Some(*watch))?;
+        self.cold.watch.replace(watch)
     }
 
     /// Whether events come at all is seen from the bytes that come without one.
     fn note_silence(&mut self, tail: &Tail, turn: Turn) {
-        if std::mem::take(&mut self.by_event) {
-            self.silent = 0;
-        } else if tail.has_read() && turn == Turn::Idle && self.watch.is_some() {
-            self.silent += 1;
+        if std::mem::take(&mut self.cold.by_event) {
+            self.cold.silent = 0;
+        } else if tail.has_read() && turn == Turn::Idle && self.cold.watch.is_some() {
+            self.cold.silent += 1;
         }
     }
 }
