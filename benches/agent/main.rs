@@ -120,7 +120,7 @@ fn kib(kib: u32) -> f64 {
 fn reads(agent: &Exporter, expected: u64) -> Outcome<u64> {
     let began = Instant::now();
     loop {
-        let read = agent.sum("godebug_exporter_records_total")?;
+        let [read] = agent.sums(["godebug_exporter_records_total"])?;
         if read == expected || began.elapsed() > Duration::from_secs(10) {
             return Ok(read);
         }

@@ -102,12 +102,15 @@ impl Node {
         }));
     }
 
-    /// How old the newest record is, at `now`, that is among the first `read`.
-    pub(crate) fn lag(&self, read: u64, now: Instant) -> Duration {
+    /// How long ago, at `now`, the first record was written that is not among the first `read`. None: not even what
+    /// was there at the start was read.
+    pub(crate) fn lag(&self, read: u64, now: Instant) -> Option<Duration> {
         let history = lock(&self.history);
-        // All before the first one that is not read were read.
-        let missed = history.iter().find(|(_, written)| *written > read);
-        missed.map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at))
+        let missed = history.iter().position(|(_, written)| *written > read);
+        let Some((at, _)) = missed.and_then(|at| history.get(at)) else {
+            return Some(Duration::ZERO);
+        };
+        missed.filter(|at| *at > 0).map(|_| now.saturating_duration_since(*at))
     }
 
     /// Writes no more, and gives how many records were written.

@@ -100,15 +100,16 @@ fn of_logs(targets: usize, window: Duration) -> Outcome<Point> {
     let began = Instant::now();
     let lag = || {
         let now = Instant::now();
-        Ok::<_, Box<dyn Error>>(node.lag(exporter.sum(RECORDS)?, now))
+        let [read] = exporter.sums([RECORDS])?;
+        Ok::<_, Box<dyn Error>>(node.lag(read, now))
     };
-    until(|| Ok(found(&exporter, targets)? && lag()? < SOON))?;
+    until(|| Ok(found(&exporter, targets)? && lag()?.is_some_and(|lag| lag < SOON)))?;
     let ready = began.elapsed();
     let (share, page) = steady(&exporter, window)?;
-    let lag = lag()?;
+    let lag = lag()?.unwrap_or(Duration::MAX);
     let written = node.stop()?;
-    until(|| Ok(exporter.sum(RECORDS)? >= written))?;
-    let exact = exporter.sum(RECORDS)? == written;
+    until(|| Ok(exporter.sums([RECORDS])? >= [written]))?;
+    let exact = exporter.sums([RECORDS])? == [written];
     Point::of(Source::Logs, targets, &exporter, (ready, share, page, lag, exact))
 }
 
@@ -130,17 +131,17 @@ fn of_endpoints(targets: usize, window: Duration) -> Outcome<Point> {
     let (share, page) = steady(&exporter, window)?;
     // How much later than it should have been a service was read.
     let lag = services.longest().saturating_sub(EVERY);
-    let failed = exporter.sum(FAILED_READS)?;
+    let [failed] = exporter.sums([FAILED_READS])?;
     services.mute();
     until(|| {
-        let read = exporter.sum(READS)? - exporter.sum(FAILED_READS)?;
-        Ok(read == services.answered())
+        let [all, failed] = exporter.sums([READS, FAILED_READS])?;
+        Ok(all - failed == services.answered())
     })?;
     Point::of(Source::Expvar, targets, &exporter, (ready, share, page, lag, failed == 0))
 }
 
 fn found(exporter: &Exporter, targets: usize) -> Outcome<bool> {
-    Ok(exporter.sum(SERVICES)? == u64::try_from(targets)?)
+    Ok(exporter.sums([SERVICES])? == [u64::try_from(targets)?])
 }
 
 fn until(is_so: impl Fn() -> Outcome<bool>) -> Outcome<()> {

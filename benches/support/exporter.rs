@@ -65,12 +65,18 @@ impl Exporter {
         Ok(answer.split_off(end + 4))
     }
 
-    /// All series of a metric whose values are whole numbers, added up.
-    pub(crate) fn sum(&self, metric: &str) -> Outcome<u64> {
-        let page = String::from_utf8(self.get(&format!("/metrics?name[]={metric}"), "")?)?;
-        let series = page.lines().filter(|line| !line.starts_with('#'));
-        let values = series.map(|line| line.rsplit_once(' ').unwrap_or_default().1.parse::<u64>());
-        Ok(values.sum::<Result<_, _>>()?)
+    /// All series of each metric, whose values are whole numbers, added up; of one moment.
+    pub(crate) fn sums<const N: usize>(&self, metrics: [&str; N]) -> Outcome<[u64; N]> {
+        let query = metrics.map(|metric| format!("name[]={metric}")).join("&");
+        let page = String::from_utf8(self.get(&format!("/metrics?{query}"), "")?)?;
+        let mut sums = [0; N];
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').unwrap_or_default();
+            let name = series.split('{').next().unwrap_or_default();
+            let sum = sums.iter_mut().zip(metrics).find(|(_, metric)| *metric == name);
+            *sum.ok_or("nobody asked for that")?.0 += value.parse::<u64>()?;
+        }
+        Ok(sums)
     }
 
     /// What is in its folder of /proc.
