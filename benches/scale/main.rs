@@ -146,13 +146,17 @@ fn found(exporter: &Exporter, targets: usize) -> Outcome<bool> {
 
 fn until(is_so: impl Fn() -> Outcome<bool>) -> Outcome<()> {
     let began = Instant::now();
-    while !is_so()? {
+    loop {
+        let looks = Instant::now();
+        if is_so()? {
+            return Ok(());
+        }
         if began.elapsed() > PATIENCE {
             return Err("that took too long".into());
         }
-        std::thread::sleep(Duration::from_millis(500));
+        // To look at thousands of services is work too.
+        std::thread::sleep((4 * looks.elapsed()).max(Duration::from_millis(500)));
     }
-    Ok(())
 }
 
 /// The share of a core that it takes while nobody asks, and what a page costs beyond that.
