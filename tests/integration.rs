@@ -64,6 +64,7 @@ mod provisioning;
 mod reload;
 mod restarts;
 mod samples;
+mod scaling;
 mod serve;
 mod signals;
 mod sources;
