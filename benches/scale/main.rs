@@ -16,11 +16,13 @@ mod table;
 
 use std::error::Error;
 use std::fs;
+use std::io::Read;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use endpoints::Endpoints;
 use exporter::{Exporter, Outcome};
+use flate2::read::GzDecoder;
 use logs::Node;
 use table::{Page, Point, Source};
 
@@ -103,12 +105,14 @@ fn of_logs(targets: usize, window: Duration) -> Outcome<Point> {
         let [read] = exporter.sums([RECORDS])?;
         Ok::<_, Box<dyn Error>>(node.lag(read, now))
     };
-    until(|| Ok(found(&exporter, targets)? && lag()?.is_some_and(|lag| lag < SOON)))?;
+    until("all logs are read", || {
+        Ok(found(&exporter, targets)? && lag()?.is_some_and(|lag| lag < SOON))
+    })?;
     let ready = began.elapsed();
     let (share, page) = steady(&exporter, window)?;
     let lag = lag()?.unwrap_or(Duration::MAX);
     let written = node.stop()?;
-    until(|| Ok(exporter.sums([RECORDS])? >= [written]))?;
+    until("what was written is counted", || Ok(exporter.sums([RECORDS])? >= [written]))?;
     let exact = exporter.sums([RECORDS])? == [written];
     Point::of(Source::Logs, targets, &exporter, (ready, share, page, lag, exact))
 }
@@ -125,7 +129,9 @@ fn of_endpoints(targets: usize, window: Duration) -> Outcome<Point> {
         EVERY.as_secs()
     ))?;
     let began = Instant::now();
-    until(|| Ok(found(&exporter, targets)? && services.answered() >= u64::try_from(targets)?))?;
+    until("all services are read", || {
+        Ok(found(&exporter, targets)? && services.answered() >= u64::try_from(targets)?)
+    })?;
     let ready = began.elapsed();
     services.begin();
     let (share, page) = steady(&exporter, window)?;
@@ -133,7 +139,7 @@ fn of_endpoints(targets: usize, window: Duration) -> Outcome<Point> {
     let lag = services.longest().saturating_sub(EVERY);
     let [failed] = exporter.sums([FAILED_READS])?;
     services.mute();
-    until(|| {
+    until("what was answered is counted", || {
         let [all, failed] = exporter.sums([READS, FAILED_READS])?;
         Ok(all - failed == services.answered())
     })?;
@@ -144,7 +150,7 @@ fn found(exporter: &Exporter, targets: usize) -> Outcome<bool> {
     Ok(exporter.sums([SERVICES])? == [u64::try_from(targets)?])
 }
 
-fn until(is_so: impl Fn() -> Outcome<bool>) -> Outcome<()> {
+fn until(what: &str, is_so: impl Fn() -> Outcome<bool>) -> Outcome<()> {
     let began = Instant::now();
     loop {
         let looks = Instant::now();
@@ -152,7 +158,7 @@ fn until(is_so: impl Fn() -> Outcome<bool>) -> Outcome<()> {
             return Ok(());
         }
         if began.elapsed() > PATIENCE {
-            return Err("that took too long".into());
+            return Err(format!("that took too long: {what}").into());
         }
         // To look at thousands of services is work too.
         std::thread::sleep((4 * looks.elapsed()).max(Duration::from_millis(500)));
@@ -166,12 +172,17 @@ fn steady(exporter: &Exporter, window: Duration) -> Outcome<(f64, Page)> {
     std::thread::sleep(window);
     let share = (exporter.cpu_seconds()? - cpu) / began.elapsed().as_secs_f64();
     let (began, cpu) = (Instant::now(), exporter.cpu_seconds()?);
-    let mut sent = 0;
+    let mut packed = Vec::new();
     for _ in 0..PAGES {
-        sent = exporter.get("/metrics", HEADERS)?.len();
+        packed = exporter.get("/metrics", HEADERS)?;
     }
     let took = began.elapsed().as_secs_f64();
     let cost = exporter.cpu_seconds()? - cpu - share * took;
-    let pages = f64::from(PAGES);
-    Ok((share, Page { sent, seconds: took / pages, cpu: cost.max(0.0) / pages }))
+    let mut text = Vec::new();
+    GzDecoder::new(&*packed).read_to_end(&mut text)?;
+    let lines = text.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).count();
+    let (pages, bytes, sent) = (f64::from(PAGES), text.len(), packed.len());
+    let page = Page { sent, seconds: took / pages, cpu: cost.max(0.0) / pages, bytes, lines };
+    Ok((share, page))
 }

@@ -2,12 +2,8 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Read;
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
-
-use crate::HEADERS;
 use crate::exporter::{Exporter, Outcome};
 
 /// Prometheus' usual interval.
@@ -34,6 +30,9 @@ pub(crate) struct Page {
     pub(crate) sent: usize,
     pub(crate) seconds: f64,
     pub(crate) cpu: f64,
+    /// As it is, unpacked.
+    pub(crate) bytes: usize,
+    pub(crate) lines: usize,
 }
 
 /// One number of targets.
@@ -47,8 +46,6 @@ pub(crate) struct Point {
     page: Page,
     late: Duration,
     exact: bool,
-    bytes: usize,
-    lines: usize,
     rss_kib: u32,
     most_kib: u32,
     threads: u32,
@@ -72,10 +69,6 @@ impl Point {
         exporter: &Exporter,
         (ready, share, page, late, exact): (Duration, f64, Page, Duration, bool),
     ) -> Outcome<Self> {
-        let mut text = Vec::new();
-        GzDecoder::new(&*exporter.get("/metrics", HEADERS)?).read_to_end(&mut text)?;
-        let lines = text.split(|byte| *byte == b'\n');
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).count();
         Ok(Self {
             source,
             targets,
@@ -84,8 +77,6 @@ impl Point {
             page,
             late,
             exact,
-            bytes: text.len(),
-            lines,
             rss_kib: exporter.status("VmRSS")?,
             most_kib: exporter.status("VmHWM")?,
             threads: exporter.status("Threads")?,
@@ -118,9 +109,9 @@ impl fmt::Display for Point {
             self.share * 100.0,
             page.seconds * 1e3,
             page.cpu * 1e3,
-            count(self.bytes) / 1e6,
+            count(page.bytes) / 1e6,
             count(page.sent) / 1e6,
-            self.each(count(self.lines)),
+            self.each(count(page.lines)),
             f64::from(self.rss_kib) / 1024.0,
             self.most_mib(),
             self.threads,

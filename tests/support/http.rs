@@ -40,10 +40,11 @@ pub(crate) fn request_with(
 ) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    write!(
-        stream,
+    let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n"
-    )?;
+    );
+    // In one: who refuses us at the first byte need not take the rest.
+    stream.write_all(request.as_bytes())?;
     let mut all = Vec::new();
     stream.read_to_end(&mut all)?;
     answer(&all, method != "HEAD")
