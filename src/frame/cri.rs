@@ -13,6 +13,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::rfc3339;
 use crate::model::wrapping::Wrapping;
 
 /// Longest line of such a file: 16 KiB of text, of which Docker may write each byte as six.
@@ -155,7 +156,7 @@ fn cri(entry: &[u8]) -> Option<(Stream, &[u8])> {
     // Tags are separated by `:`; only the first is in use.
     let (tag, text) =
         word(rest).or_else(|| rest.strip_suffix(b"\n").map(|tag| (tag, &b"\n"[..])))?;
-    is_time(time).then_some(())?;
+    rfc3339::is_begun(time).then_some(())?;
     match tag.split(|byte| *byte == b':').next()? {
         b"F" => Some((stream, text)),
         b"P" => Some((stream, text.strip_suffix(b"\n").unwrap_or(text))),
@@ -174,16 +175,6 @@ fn stream_of(name: &[u8]) -> Option<Stream> {
         b"stdout" => Some(Stream::Stdout),
         _ => None,
     }
-}
-
-/// `2026-11-21T10:00:00.123456789Z`, or with an offset.
-fn is_time(text: &[u8]) -> bool {
-    let shape = b"0000-00-00T00:00:00";
-    let fits = |(byte, shape): (&u8, &u8)| match shape {
-        b'0' => byte.is_ascii_digit(),
-        _ => byte == shape,
-    };
-    text.len() > shape.len() && text.iter().zip(shape).all(fits)
 }
 
 #[derive(Deserialize)]

@@ -1,15 +1,13 @@
 //! Times as RFC 3339 writes them, of the years 1970 to 2261.
 
+const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+
 /// Nanoseconds since 1970 of `2026-11-21T10:00:00.123456789Z`, or with an offset; `None` if it is no such
 /// time.
 #[must_use]
 pub fn read(text: &[u8]) -> Option<u64> {
-    let (date, rest) = text.split_at_checked(19)?;
-    let fits = |(byte, shape): (&u8, &u8)| match shape {
-        b'0' => byte.is_ascii_digit(),
-        _ => byte == shape,
-    };
-    date.iter().zip(b"0000-00-00T00:00:00").all(fits).then_some(())?;
+    is_begun(text).then_some(())?;
+    let (date, rest) = text.split_at_checked(SHAPE.len())?;
     let part = |from: usize, to: usize| number(date.get(from..to)?);
     let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
     let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
@@ -17,6 +15,16 @@ pub fn read(text: &[u8]) -> Option<u64> {
     let seconds = days(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second;
     let at = seconds.checked_sub(offset(zone)?)?.checked_mul(1_000_000_000)?.checked_add(nanos)?;
     u64::try_from(at).ok()
+}
+
+/// Whether a text begins as such a time does and goes on, as far as its shape tells.
+#[must_use]
+pub fn is_begun(text: &[u8]) -> bool {
+    let fits = |(byte, shape): (&u8, &u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte == shape,
+    };
+    text.len() > SHAPE.len() && text.iter().zip(SHAPE).all(fits)
 }
 
 /// The second in which a time is, in UTC.
