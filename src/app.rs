@@ -7,7 +7,7 @@ mod reload;
 mod roster;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use crate::model::sink::TraceSink;
 use crate::pipeline::{Pipeline, services::Pipelines};
 use crate::probe::Prober;
 use crate::push::Pusher;
+use crate::runtime::clock::now_ns;
 use crate::runtime::health::Health;
 use crate::runtime::reload::{self as runtime_reload, Asked, Reload};
 use crate::runtime::supervise::Supervisor;
@@ -70,8 +71,7 @@ impl Stations {
     /// # Errors
     /// Our own metrics cannot be registered: a defect.
     pub fn new(config: &Config, trace_lines: TraceLines) -> anyhow::Result<Self> {
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let began_ns = u64::try_from(began.as_nanos()).unwrap_or_default();
+        let began_ns = now_ns();
         for ignored in &config.ignored {
             warn!("ignoring {ignored}");
         }

@@ -10,7 +10,7 @@ pub mod services;
 mod sink;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::aggregate::dump::DumpCost;
 use crate::aggregate::service::{Options, ServiceState};
@@ -27,6 +27,7 @@ use crate::model::variable::rule::Rules;
 use crate::model::wrapping::Wrapping;
 use crate::parse::line::{self, Verdict};
 use crate::parse::reader::Reader;
+use crate::runtime::clock::now_ns;
 use crate::runtime::trigger::Trigger;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::TraceTelemetry;
@@ -289,12 +290,6 @@ fn source_of(service: &Service) -> String {
         Some(other) => other.name().into(),
         None => String::new(),
     }
-}
-
-/// Nanoseconds since 1970.
-fn now_ns() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Inner {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Inner, Pipeline, now_ns};
+use super::{Inner, Pipeline};
 use crate::aggregate::service::Kept;
 use crate::aggregate::tally::Tally;
 use crate::frame::cri::Unwrap;
@@ -16,6 +16,7 @@ use crate::model::position::Place;
 use crate::model::snapshot::ServiceSnapshot;
 use crate::model::stats::TraceStats;
 use crate::parse::reader::Reader;
+use crate::runtime::clock::now_ns;
 use crate::state::codec::{self, DecodeError};
 use crate::state::store::Outlives;
 

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write;
 use std::mem;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -17,6 +16,7 @@ use crate::export::otlp::delta::{Base, Bases};
 use crate::export::otlp::pack;
 use crate::model::otlp::{Shape, Temporality};
 use crate::pipeline::services::{Pipelines, Source};
+use crate::runtime::clock::now_ns;
 use crate::telemetry::otlp::OtlpTelemetry;
 
 /// Largest message before compression: receivers of gRPC take 4 MiB unless told otherwise.
@@ -157,9 +157,7 @@ impl Picture {
             if waiting.contains(&source.id()) {
                 continue;
             }
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let now_ns = u64::try_from(now.as_nanos()).unwrap_or_default();
-            let Some(resource) = pipelines.resource(&source, &shape, now_ns) else { continue };
+            let Some(resource) = pipelines.resource(&source, &shape, now_ns()) else { continue };
             for mut piece in pack::pieces(resource, MESSAGE_BYTES_MAX) {
                 if let Some(bases) = &mut self.bases {
                     // What we count of ourselves began with us.

@@ -1,6 +1,7 @@
 //! Keeping the parts alive: tasks, backoff, signals, readiness.
 
 pub mod backoff;
+pub mod clock;
 pub mod health;
 pub mod pace;
 pub mod reload;

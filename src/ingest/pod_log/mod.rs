@@ -10,7 +10,7 @@ mod lines;
 
 use std::fs;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hyper::{StatusCode, Uri};
 use serde::Deserialize;
@@ -27,6 +27,7 @@ use crate::model::position::{LogPlace, Place};
 use crate::model::rfc3339;
 use crate::model::sink::TraceSink;
 use crate::runtime::backoff::{Backoff, by_chance};
+use crate::runtime::clock::now_ns;
 use crate::runtime::health::Latch;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::service::{Gap, SourceTelemetry};
@@ -179,6 +180,7 @@ impl Follower {
         telemetry: Arc<SourceTelemetry>,
         latch: Latch,
     ) -> Self {
+        // The clock of our node, which is the container's.
         let began_ns = now_ns();
         let cursor = match sink.saved_place() {
             Some(Place::Log(place)) => Cursor::at(place),
@@ -388,12 +390,6 @@ async fn message(answer: &mut Answer) -> String {
 fn told(what: &[u8]) -> String {
     let what = what.get(..REASON_BYTES_MAX).unwrap_or(what);
     format!("no log, but: {}", String::from_utf8_lossy(what.trim_ascii()))
-}
-
-/// Nanoseconds since 1970: the clock of our node, which is the container's.
-fn now_ns() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
