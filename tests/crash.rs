@@ -250,7 +250,12 @@ fn every_end_is_read(version: &str) {
             let [crash] = read.crashes.as_slice() else {
                 panic!("{name}: {:?} {:?}\n{text}", read.crashes, read.stats)
             };
-            check(&name, crash, expected);
+            // Until Go 1.23 two threads may throw at once and tear each other's text
+            // (golang/go#69447): whose stack it is may be unknown then.
+            let thrown_twice = text.matches("fatal error: ").count() > 1;
+            if !(thrown_twice && crash.function.is_none()) {
+                check(&name, crash, expected);
+            }
             assert_eq!(read.stats.crash_dumps > 0, !godebug.is_empty(), "{name}\n{text}");
             // The last block that begins before the mark is the crash's own; sysmon may print more
             // while the process dies.

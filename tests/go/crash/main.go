@@ -213,10 +213,17 @@ func outOfMemory() {
 	}
 }
 
-var address = uintptr(0x7fff00001234)
-
+// badAddress is of memory of its own that may not be touched: any address that is only thought to be
+// free may be mapped in one process of a thousand.
+//
 //go:noinline
-func badAddress() unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
+func badAddress() unsafe.Pointer {
+	page, err := syscall.Mmap(-1, 0, 1<<16, syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return unsafe.Pointer(&page[0x1234])
+}
 
 //go:noinline
 func blockThreads() {
