@@ -98,8 +98,7 @@ impl Pipeline {
     /// For one service of the config. `trace_lines` matters where the service's stderr is passed on.
     #[must_use]
     pub fn new(service: &Service, metrics: Arc<Metrics>, trace_lines: TraceLines) -> Arc<Self> {
-        let recorded = matches!(service.trace, Some(Trace { source: TraceSource::Recording, .. }));
-        let watching_since_ns = if recorded { 0 } else { now_ns() };
+        let watching_since_ns = if service.is_recorded() { 0 } else { now_ns() };
         let max_line = service.trace.as_ref().map_or(LINE_MAX_BYTES, |trace| trace.max_line_bytes);
         let by_packets = matches!(service.trace, Some(Trace { source: TraceSource::Child, .. }));
         let wrapping = match &service.trace {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use hyper::{StatusCode, Uri};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Service;
 use crate::config::endpoint::{EXPVAR, Endpoint, Kind};
-use crate::config::{Service, TraceSource};
 use crate::ingest::http::client::Client;
 use crate::ingest::http::error::FetchError;
 use crate::model::capability::{Capability, Finding, Findings, Offer};
@@ -384,14 +384,12 @@ struct Places {
 
 impl Places {
     fn of(service: &Service) -> Self {
-        let expvar = service.expvar.as_ref().map(|expvar| expvar.endpoint.clone());
+        let expvar = service.expvar_endpoint().cloned();
         let near = |of: &Option<Endpoint>, kind: &Kind| {
             of.as_ref()
                 .and_then(|endpoint| beside(endpoint, kind))
                 .map_or(Place::Nowhere, Place::Near)
         };
-        let recorded =
-            matches!(&service.trace, Some(trace) if trace.source == TraceSource::Recording);
         let pprof = match &service.pprof {
             Some(pprof) => Place::Read {
                 source: "goroutine",
@@ -399,7 +397,6 @@ impl Places {
                 ask: true,
                 leaks: pprof.leaks.map(|_every| "goroutineleak"),
             },
-            None if recorded => Place::Nowhere,
             None => near(&expvar, &PPROF_INDEX),
         };
         let beside_pprof = service.pprof.as_ref().map(|pprof| pprof.endpoint.clone());

@@ -220,7 +220,7 @@ fn the_log_is_json_when_asked_for() {
 
 #[test]
 fn the_demo_shows_its_services_at_once() {
-    let demo = Exporter::start(command(["demo", "--listen", "127.0.0.1:0"]));
+    let mut demo = Exporter::start(command(["demo", "--listen", "127.0.0.1:0"]));
     let address: SocketAddr = demo.stdout.line("the address is told", |line| {
         line.split_once("http://")?.1.strip_suffix("/metrics")?.parse().ok()
     });
@@ -231,4 +231,13 @@ fn the_demo_shows_its_services_at_once() {
             (page.value(&samples) >= 2.0).then_some(())
         });
     }
+    // What a scrape would read of a service is in the recordings.
+    let page = Page::read(&http::body(address, "/metrics"));
+    assert!(
+        page.value(r#"go_goroutines{service="checkout",demo="goroutine leak"}"#) > 0.0,
+        "{page}"
+    );
+    assert_eq!(page.sum("godebug_exporter_scrapes_total"), 0.0, "{page}");
+    assert!(demo.stop().success());
+    assert_eq!(String::from_utf8(demo.stderr.whole()).unwrap(), "");
 }

@@ -279,7 +279,7 @@ impl Starting<'_> {
 
     fn on_scrape(&self, expvar: &Arc<Trigger>, pprof: &PprofTriggers) -> Vec<OnScrape> {
         let metrics = &self.roster.stations.metrics;
-        let when = self.service.expvar.as_ref().map(|expvar| expvar.endpoint.when);
+        let when = self.service.expvar_endpoint().map(|endpoint| endpoint.when);
         let expvar = (when == Some(ScrapeWhen::OnScrape)).then(|| OnScrape {
             trigger: Arc::clone(expvar),
             late: metrics.scrapes_late.with_label_values(&[self.name(), "expvar"]),
@@ -370,10 +370,10 @@ impl Starting<'_> {
     }
 
     fn expvar(&self, client: &Arc<Client>, trigger: &Arc<Trigger>) {
-        let Some(expvar) = &self.service.expvar else { return };
+        let Some(endpoint) = self.service.expvar_endpoint() else { return };
         let metrics = Arc::clone(&self.roster.stations.metrics);
         let scraper = Scraper {
-            endpoint: expvar.endpoint.clone(),
+            endpoint: endpoint.clone(),
             from: self.roster.pace.turn(),
             client: Arc::clone(client),
             sink: Arc::new(ExpvarSink(Arc::clone(self.pipeline))),

@@ -153,6 +153,20 @@ pub struct Service {
     pub leak_detector: Arc<Params>,
 }
 
+impl Service {
+    /// Where its expvar is read; nowhere if a recording stands in for it.
+    #[must_use]
+    pub fn expvar_endpoint(&self) -> Option<&Endpoint> {
+        self.expvar.as_ref().filter(|_| !self.is_recorded()).map(|expvar| &expvar.endpoint)
+    }
+
+    /// Whether a recording stands in for all that it says.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        matches!(&self.trace, Some(trace) if trace.source == TraceSource::Recording)
+    }
+}
+
 /// A service's trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {

@@ -75,10 +75,10 @@ fn trace(service: &Service) -> String {
 }
 
 fn expvar(service: &Service) -> String {
-    if matches!(&service.trace, Some(trace) if trace.source == TraceSource::Recording) {
+    if service.is_recorded() {
         return "a recording".into();
     }
-    service.expvar.as_ref().map_or("–".into(), |expvar| read(&expvar.endpoint))
+    service.expvar_endpoint().map_or("–".into(), read)
 }
 
 fn read(endpoint: &Endpoint) -> String {

@@ -74,7 +74,7 @@ fn service(surveyed: &Surveyed, pipelines: &Pipelines) -> Service {
         service: service.identity.service.as_str().to_owned(),
         labels: labels.collect(),
         trace: service.trace.as_ref().map(|trace| trace.source.to_string()),
-        expvar: service.expvar.as_ref().map(|expvar| shown(&expvar.endpoint.url)),
+        expvar: service.expvar_endpoint().map(|endpoint| shown(&endpoint.url)),
         pprof: service.pprof.as_ref().map(|pprof| shown(&pprof.endpoint.url)),
         go_version: releases.map(|range| GoVersion { min: range.min(), max: range.max() }),
         process_starts: pipelines.iter().map(|pipeline| pipeline.process_starts()).sum(),
