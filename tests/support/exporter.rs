@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use super::captured::Captured;
 use super::metrics::Page;
 use super::process::Process;
-use super::wait::wait_until_or;
+use super::wait::{wait_until_or, wait_while_it_moves};
 use super::{go, http};
 
 /// The program, with no settings from our environment.
@@ -98,10 +98,17 @@ impl Exporter {
         )
     }
 
-    /// Waits until a series has this value.
+    /// Waits until a series has this value, for as long as it moves.
     pub(crate) fn wait_for(&self, series: &str, value: f64) -> Page {
-        let what = format!("{series} becomes {value}");
-        self.page_where(&what, |page| page.get(series) == Some(value))
+        wait_while_it_moves(
+            &format!("{series} becomes {value}"),
+            || {
+                let page = self.page();
+                let now = page.get(series);
+                if now == Some(value) { Ok(page) } else { Err(now) }
+            },
+            || format!("{}\n{}", self.stderr.text(), self.page()),
+        )
     }
 
     /// Waits until it is ready.
