@@ -125,7 +125,7 @@ fn first_unknown<'a>(between: &[&'a [u8]], after: &'a [u8]) -> &'a [u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::primitive::{begins, whole};
+    use super::super::primitive::{assert_begins, whole};
     use super::*;
 
     const PROCS: [&str; 3] = [
@@ -163,18 +163,9 @@ mod tests {
 
     #[test]
     fn every_beginning_of_every_form_is_known_as_one() {
-        for form in PROCS {
-            (0..=form.len())
-                .for_each(|end| assert!(begins(proc(), &form.as_bytes()[..end]), "{form}"));
-        }
-        for form in THREADS {
-            (0..=form.len())
-                .for_each(|end| assert!(begins(thread(), &form.as_bytes()[..end]), "{form}"));
-        }
-        for form in GOROUTINES {
-            (0..=form.len())
-                .for_each(|end| assert!(begins(goroutine(), &form.as_bytes()[..end]), "{form}"));
-        }
+        assert_begins(proc, &PROCS);
+        assert_begins(thread, &THREADS);
+        assert_begins(goroutine, &GOROUTINES);
     }
 
     #[test]

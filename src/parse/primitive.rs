@@ -294,6 +294,16 @@ pub fn begins<'a, O>(mut grammar: impl Grammar<'a, O>, bytes: &'a [u8]) -> bool 
     }
 }
 
+/// That every beginning of every line of `forms` fits the grammar so far.
+#[cfg(test)]
+pub(super) fn assert_begins<O, G: Grammar<'static, O>>(grammar: fn() -> G, forms: &[&'static str]) {
+    for form in forms {
+        for end in 0..=form.len() {
+            assert!(begins(grammar(), &form.as_bytes()[..end]), "{form} to {end}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
