@@ -8,13 +8,16 @@
 
 #[path = "../support/exporter.rs"]
 mod exporter;
+#[path = "../support/outcome.rs"]
+mod outcome;
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use exporter::{Exporter, Outcome};
+use exporter::Exporter;
+use outcome::Outcome;
 use tempfile::TempDir;
 
 /// What must hold.
@@ -48,14 +51,7 @@ struct Node {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::exit(run())
 }
 
 /// Whether the agent kept to its limits.

@@ -5,9 +5,13 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what this is for")]
 
-use std::error::Error;
+#[path = "../support/outcome.rs"]
+mod outcome;
+
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+
+use outcome::Outcome;
 
 const EXPORTER: &str = env!("CARGO_BIN_EXE_godebug-exporter");
 
@@ -18,8 +22,6 @@ const RATE: &str = "100000";
 
 /// The clock ticks of /proc: 100 a second on every architecture that Go runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What one run gave.
 #[derive(Clone, Copy, Default)]
@@ -33,14 +35,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    match bench() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::exit(bench())
 }
 
 fn bench() -> Outcome<bool> {

@@ -6,7 +6,9 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what this is for")]
 
-use std::error::Error;
+#[path = "../support/outcome.rs"]
+mod outcome;
+
 use std::io::Write;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use godebug_exporter::model::exposition::{Exposition, Format, Wanted};
 use godebug_exporter::model::sink::TraceSink;
 use godebug_exporter::pipeline::{Pipeline, services::Pipelines};
 use godebug_exporter::telemetry::metrics::Metrics;
+use outcome::Outcome;
 
 const TRACE: &[u8] = include_bytes!("../../tests/fixtures/go1.27-trace.log");
 const VARS: &[u8] = include_bytes!("../../tests/fixtures/samples/go1.27-debug-vars.json");
@@ -36,8 +39,6 @@ const ONE: &str = "PAGES_ONE";
 
 const FORMS: [(&str, Format); 3] =
     [("text", Format::Text), ("OpenMetrics", Format::OpenMetrics), ("protobuf", Format::Protobuf)];
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Takes pieces of a page.
 type Take<'a> = &'a mut dyn FnMut(&mut Vec<u8>);
@@ -61,14 +62,7 @@ const CODINGS: [Coding; 7] = [
 ];
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::exit(run())
 }
 
 /// Whether every plain page was made as it must be.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 
 /// Each is a destination of its own, so that connections that linger do not use up its ports.
 const LISTENERS: usize = 64;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 
 /// How often containers write, each its share of a second.
 const TICK: Duration = Duration::from_millis(100);

@@ -2,16 +2,17 @@
 //! to 10,000 of each.
 //!
 //! `cargo bench --bench scale`; SCALE_TARGETS ("10,100"), SCALE_SOURCES ("logs,expvar") and SCALE_SECONDS change the
-//! sizes, SCALE_SVG=FILE draws the curve. Everything that was written or answered must have been counted, and the
-//! cost of a target must be about the same at each number of them.
+//! sizes. Everything that was written or answered must have been counted, and the cost of a target must be about the
+//! same at each number of them.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what this is for")]
 
-mod curve;
 mod endpoints;
 #[path = "../support/exporter.rs"]
 mod exporter;
 mod logs;
+#[path = "../support/outcome.rs"]
+mod outcome;
 mod table;
 
 use std::error::Error;
@@ -21,9 +22,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use endpoints::Endpoints;
-use exporter::{Exporter, Outcome};
+use exporter::Exporter;
 use flate2::read::GzDecoder;
 use logs::Node;
+use outcome::Outcome;
 use table::{Page, Point, Source};
 
 /// What is refused beyond is docs/DISCOVERY.md's.
@@ -52,14 +54,7 @@ const READS: &str = "godebug_exporter_scrapes_total";
 const FAILED_READS: &str = "godebug_exporter_scrape_errors_total";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::exit(run())
 }
 
 /// Whether the cost grew as it must.
@@ -81,9 +76,6 @@ fn run() -> Outcome<bool> {
             println!("{point}");
             points.push(point);
         }
-    }
-    if let Some(file) = std::env::var_os("SCALE_SVG") {
-        fs::write(file, curve::svg(&points))?;
     }
     Ok(table::judge(&points))
 }

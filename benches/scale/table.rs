@@ -4,7 +4,8 @@ use std::fmt;
 use std::fs;
 use std::time::Duration;
 
-use crate::exporter::{Exporter, Outcome};
+use crate::exporter::Exporter;
+use crate::outcome::Outcome;
 
 /// Prometheus' usual interval.
 const SCRAPE_SECONDS: f64 = 15.0;

@@ -1,6 +1,5 @@
 //! The real program, as a process of its own, and what the kernel says of it.
 
-use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,13 +9,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::outcome::Outcome;
+
 /// Of /proc/PID/stat: USER_HZ is 100 on every Linux that there is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A page that takes longer does not come any more.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// A daemon at work, until this is dropped.
 pub(crate) struct Exporter {
