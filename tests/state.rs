@@ -109,20 +109,20 @@ fn a_hundred_kills_change_nothing_for_prometheus() {
     append(&kept.log(), "");
     let mut exporter = kept.follow();
     exporter.wait_for(CYCLES, 0.0);
-    let prometheus = Prometheus::scraping_every("100ms", kept.listen);
+    let prometheus = Prometheus::scraping_every("250ms", kept.listen);
     prometheus.wait("Prometheus has the zeros", || prometheus.query(CYCLES).filter(|n| *n == 0.0));
-    let writer = Writer::start(kept.log(), 1700);
+    let writer = Writer::start(kept.log(), 850);
     let mut random = Random(88_172_645_463_325_252);
     for n in 0..KILLS {
         if n % 4 > 0 {
             exporter.address();
         }
         // Somewhere while it starts, catches up, reads, saves or answers.
-        let until = writer.steps() + random.below(250);
+        let until = writer.steps() + random.below(125);
         wait_until("the service writes on", || (writer.steps() >= until).then_some(()));
         if n % 2 == 1 {
             let samples = || prometheus.query(&format!("count_over_time({READ}[1h])"));
-            prometheus.wait("it is seen", || samples().filter(|seen| *seen >= number(n / 2)));
+            prometheus.wait("it is seen", || samples().filter(|seen| *seen >= number(n / 4)));
         }
         if n % 10 == 9 {
             assert!(exporter.stop().success());
@@ -162,7 +162,7 @@ fn prometheus_saw(prometheus: &Prometheus, truth: &Page, bytes: &[u8]) {
         samples = samples.max(values.len());
         assert!(values.is_sorted(), "{} went back: {values:?}", one["metric"]);
     }
-    assert!(samples >= KILLS / 2, "{samples} samples");
+    assert!(samples >= KILLS / 4, "{samples} samples");
     // At the time of the last sample nothing is extrapolated, and the first was 0.
     let time = prometheus.query(&format!("timestamp({READ})")).unwrap();
     for metric in [

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::random::Random;
 
 /// A service takes its time; without this the disk would be full before the test is over.
-const PACE: Duration = Duration::from_millis(1);
+const PACE: Duration = Duration::from_millis(2);
 
 /// A block that Go 1.27 wrote with scheddetail.
 const DETAIL: &str = include_str!("../fixtures/samples/go1.27-scheddetail.log");
