@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use strsim::osa_distance;
+
 use super::Problem;
 use super::node::{Node, Value};
 
@@ -220,30 +222,11 @@ impl<'a> Fields<'a> {
 
 /// The key that differs by at most two letters.
 pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let scored = known.iter().map(|candidate| (distance(key, candidate), *candidate));
+    let scored = known.iter().map(|candidate| (osa_distance(key, candidate), *candidate));
     scored
         .filter(|(d, candidate)| *d <= 2 && *d < candidate.len())
         .min()
         .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (y, cell) in b.chars().zip(row.iter_mut().skip(1)) {
-            let up = *cell;
-            *cell = (diagonal + usize::from(x != y)).min(left + 1).min(up + 1);
-            diagonal = up;
-            left = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -251,11 +234,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distance_is_levenshtein() {
-        for (a, b, expected) in
-            [("", "abc", 3), ("expvar", "expvr", 1), ("kitten", "sitting", 3), ("a", "a", 0)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
+    fn what_was_meant_is_found_if_it_is_near() {
+        assert_eq!(nearest("fiel", &["fifo", "file"]), Some("file"), "two letters changed places");
+        assert_eq!(nearest("expvr", &["expvar", "pprof"]), Some("expvar"));
+        assert_eq!(nearest("trace", &["labels", "name"]), None);
     }
 }
