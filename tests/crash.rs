@@ -18,6 +18,7 @@ use crate::support::exporter::{Exporter, output};
 use crate::support::go;
 use crate::support::metrics::Page;
 use crate::support::process::Process;
+use crate::support::trace::append;
 
 struct Read {
     crashes: Vec<Crash>,
@@ -425,12 +426,10 @@ fn a_crash_in_a_followed_file_is_counted_without_waiting_for_what_comes_next() {
     let path = file.path().to_str().unwrap();
     let run = Exporter::run(&["--service", "s", "--file", path, "--from-beginning"]);
     assert_eq!(run.page().value("go_panics_total"), 0.0);
-    let mut text = crash(go::NEWEST, &["-mode", "mapwrites"], "");
-    fs::write(path, &text).unwrap();
+    append(file.path(), crash(go::NEWEST, &["-mode", "mapwrites"], ""));
     let page = run.wait_for(r#"go_fatal_errors_total{kind="concurrent_map_writes"}"#, 1.0);
     assert_eq!(page.value("go_process_starts_total"), 0.0);
-    text.extend(crash(go::NEWEST, &["-mode", "quit", "-leak", "30"], ""));
-    fs::write(path, &text).unwrap();
+    append(file.path(), crash(go::NEWEST, &["-mode", "quit", "-leak", "30"], ""));
     let page = run.wait_for(r#"go_signal_dumps_total{signal="SIGQUIT"}"#, 1.0);
     assert!((31.0..50.0).contains(&page.value("go_crash_goroutines")), "{page}");
 }

@@ -178,9 +178,15 @@ func indexOf(list []int, i int) int { return list[i] }
 //go:noinline
 func deadlock() { waitForNothing(make(chan int)) }
 
+// mapWrites writes to keys that are there: writers of a map that grows meanwhile may also crash in
+// another way, before the runtime sees what they do.
+//
 //go:noinline
 func mapWrites() {
 	shared := map[int]int{}
+	for i := 0; i < 1000; i++ {
+		shared[i] = i
+	}
 	for i := 0; i < 8; i++ {
 		go writeMap(shared)
 	}
